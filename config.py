@@ -1,0 +1,448 @@
+"""Foyer's settings: one list, each with its reason, read from the environment and from one file.
+
+The file is `$FOYER_HOME/foyer.env`, lines of `NAME=value`; the environment wins over it. A wrong value, and a
+name that does not exist, is one clear sentence at start (`WrongSetting`), never a guess.
+"""
+
+import io
+import os
+import re
+import secrets
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from babel import Locale
+from babel.core import get_global
+from dotenv.parser import parse_stream
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+BASE = Path(__file__).resolve().parent
+SETTINGS_FILE = "foyer.env"
+KEY_LENGTH = 32  # bytes; the least that still cannot be guessed
+
+POSTGRESQL = "postgresql+psycopg"
+
+
+class WrongSetting(Exception):
+    """A setting that Foyer cannot start with; its text is the whole sentence the operator reads."""
+
+
+def _setting(reason, *, expects, **constraints):
+    """A field with the reason it exists, and the words that finish “NAME is “x”, but must be …”."""
+    return Field(description=reason, json_schema_extra={"expects": expects}, **constraints)
+
+
+class Settings(BaseSettings):
+    """Everything an operator can decide about one Foyer installation."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True,
+        extra="forbid",
+        frozen=True,
+        str_strip_whitespace=True,
+        validate_default=True,
+        env_ignore_empty=True,
+        env_file_encoding="utf-8",
+    )
+
+    HOST: Annotated[
+        str,
+        _setting(
+            "The address to listen on. Loopback until somebody decides otherwise: "
+            "no one should publish a CRM by accident.",
+            expects="an address or name of this machine, such as 127.0.0.1 or 0.0.0.0",
+            pattern=r"^[0-9A-Za-z:.\-]+$",
+        ),
+    ] = "127.0.0.1"
+
+    PORT: Annotated[
+        int,
+        _setting("The port to listen on.", expects="a whole number from 1 to 65535", ge=1, le=65535),
+    ] = 8080
+
+    FOYER_HOME: Annotated[
+        Path,
+        _setting(
+            "The instance folder: database, documents, keys and logs. What lies here is the company's: "
+            "back it up. It cannot be set in the file, which lies in it.",
+            expects="a folder that Foyer may write to",
+        ),
+    ] = BASE / "instance"
+
+    DATABASE_URL: Annotated[
+        str,
+        _setting(
+            "Where the business lives. Unset, it is the embedded SQLite file $FOYER_HOME/foyer.db. "
+            "It may hold a password: show `database_shown`, never this.",
+            expects="sqlite:///path/to/file or postgresql://user:password@host/database",
+            repr=False,
+            default_factory=lambda known: f"sqlite:///{known['FOYER_HOME'] / 'foyer.db'}",
+        ),
+    ]
+
+    WORKERS: Annotated[
+        int,
+        _setting(
+            "Web processes. One per core is enough; two let one page be slow without stopping the others.",
+            expects="a whole number from 1 to 64",
+            ge=1,
+            le=64,
+        ),
+    ] = 2
+
+    CURRENCY: Annotated[
+        str,
+        _setting(
+            "The house currency, which new deals and invoices start with.",
+            expects="the three capital letters of a currency, such as EUR",
+            pattern=r"^[A-Z]{3}$",
+        ),
+    ] = "EUR"
+
+    LANGUAGE: Annotated[
+        str,
+        _setting(
+            "The language of pages and documents for those who chose none. "
+            "It is set as FOYER_LANGUAGE, because desktops set LANGUAGE for themselves.",
+            expects="the code of a language that Foyer speaks, such as en",
+            validation_alias="FOYER_LANGUAGE",
+        ),
+    ] = "en"
+
+    TIMEZONE: Annotated[
+        str,
+        _setting(
+            "The zone in which “today” begins and moments are shown; they are stored as UTC.",
+            expects="the name of a time zone, such as Europe/Vienna",
+        ),
+    ] = "UTC"
+
+    PAYMENT_DAYS: Annotated[
+        int,
+        _setting(
+            "Days from an invoice's date to its due date.",
+            expects="a whole number from 0 to 365",
+            ge=0,
+            le=365,
+        ),
+    ] = 14
+
+    COMPANY_NAME: Annotated[
+        str,
+        _setting(
+            "Who writes the invoices: the name in the letterhead.",
+            expects="1 to 200 characters",
+            min_length=1,
+            max_length=200,
+        ),
+    ] = "Your Company"
+
+    COMPANY_ADDRESS: Annotated[
+        str,
+        _setting(
+            r"The address in the letterhead; lines are separated by “|” or “\n”.",
+            expects="at most 500 characters",
+            max_length=500,
+        ),
+    ] = ""
+
+    COMPANY_TAX_ID: Annotated[
+        str,
+        _setting(
+            "The tax number a law may want on an invoice.", expects="at most 50 characters", max_length=50
+        ),
+    ] = ""
+
+    COMPANY_BANK: Annotated[
+        str,
+        _setting(
+            "Bank and IBAN at the foot of an invoice, as the customer should read it.",
+            expects="at most 200 characters",
+            max_length=200,
+        ),
+    ] = ""
+
+    LOG_LEVEL: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _setting("How much is written to the log.", expects="one of debug, info, warning, error"),
+    ] = "info"
+
+    TRUSTED_HOSTS: Annotated[
+        str,
+        _setting(
+            "The names under which this server may be addressed, separated by commas; empty allows any. "
+            "Set it where HOST is not loopback: a forged Host header then gets no answer.",
+            expects="host names separated by commas, such as crm.example.com",
+            pattern=r"^[0-9A-Za-z:.,\- \[\]]*$",
+        ),
+    ] = ""
+
+    # ---- What the values must obey beyond their type ----
+
+    @field_validator("FOYER_HOME")
+    @classmethod
+    def _an_absolute_folder(cls, home):
+        return home.expanduser().absolute()
+
+    @field_validator("DATABASE_URL")
+    @classmethod
+    def _a_database_we_know(cls, text):
+        try:
+            url = make_url(text)
+        except ArgumentError:
+            raise ValueError("not the address of a database")
+        if url.drivername in ("postgresql", POSTGRESQL):
+            if not url.database:
+                raise ValueError("no database named")
+            return url.set(drivername=POSTGRESQL).render_as_string(hide_password=False)
+        if url.drivername == "sqlite" and url.database and url.database != ":memory:":
+            return f"sqlite:///{Path(url.database).expanduser().absolute()}"
+        raise ValueError("not a database that Foyer knows")
+
+    @field_validator("CURRENCY")
+    @classmethod
+    def _a_currency_that_exists(cls, code):
+        if code not in get_global("all_currencies"):
+            raise ValueError(code)
+        return code
+
+    @field_validator("LANGUAGE")
+    @classmethod
+    def _a_language_we_speak(cls, language):
+        if language not in languages():
+            raise ValueError(language)
+        return language
+
+    @field_validator("TIMEZONE")
+    @classmethod
+    def _a_zone_that_exists(cls, zone):
+        if zone not in available_timezones():
+            raise ValueError(zone)
+        return zone
+
+    @field_validator("LOG_LEVEL", mode="before")
+    @classmethod
+    def _lower_case(cls, level):
+        return level.lower() if isinstance(level, str) else level
+
+    @field_validator("COMPANY_ADDRESS")
+    @classmethod
+    def _one_line_each(cls, address):
+        lines = (line.strip() for line in re.split(r"\||\\n|\r?\n", address))
+        return "\n".join(line for line in lines if line)
+
+    # ---- The values, in the shape the house uses them ----
+
+    @property
+    def is_sqlite(self):
+        """Whether the business lives in the embedded database."""
+        return self.DATABASE_URL.startswith("sqlite")
+
+    @property
+    def database_shown(self):
+        """DATABASE_URL as it may be printed: without its password."""
+        return _without_password(self.DATABASE_URL)
+
+    @property
+    def is_loopback(self):
+        """Whether only this machine can reach the server."""
+        return self.HOST in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", self.HOST))
+
+    @property
+    def zone(self):
+        """TIMEZONE as a zone to convert moments with."""
+        return ZoneInfo(self.TIMEZONE)
+
+    @property
+    def company_address_lines(self):
+        """COMPANY_ADDRESS as the list of its lines."""
+        return self.COMPANY_ADDRESS.splitlines()
+
+    @property
+    def trusted_hosts(self):
+        """TRUSTED_HOSTS as a list, or None where any name is allowed."""
+        return [host.strip() for host in self.TRUSTED_HOSTS.split(",") if host.strip()] or None
+
+    @property
+    def documents(self):
+        """The folder for files that belong to documents."""
+        return self._folder("documents")
+
+    @property
+    def keys(self):
+        """The folder for secrets."""
+        return self._folder("keys")
+
+    @property
+    def logs(self):
+        """The folder for logs."""
+        return self._folder("logs")
+
+    def _folder(self, name):
+        folder = self.FOYER_HOME / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def secret_key(self):
+        """The key that signs sessions: made once per installation, 0600, refused when others can read it."""
+        path = self.keys / "secret_key"
+        if not path.exists():
+            _make_key(path)
+        if path.stat().st_mode & 0o077:
+            raise WrongSetting(f"The key {path} can be read by others on this machine; run: chmod 600 {path}")
+        key = path.read_bytes().strip()
+        if len(key) < KEY_LENGTH:
+            raise WrongSetting(
+                f"The key {path} is shorter than {KEY_LENGTH} bytes; delete it, and Foyer makes a new one "
+                "(everyone then signs in again)."
+            )
+        return key
+
+    def flask_config(self):
+        """What create_app tells Flask, Flask-AppBuilder and the extensions."""
+        key = self.secret_key()
+        return {
+            "SETTINGS": self,
+            "SECRET_KEY": key,
+            "SQLALCHEMY_DATABASE_URI": self.DATABASE_URL,
+            "SQLALCHEMY_ENGINE_OPTIONS": self._engine_options(),
+            "TRUSTED_HOSTS": self.trusted_hosts,
+            # Uploads end here; a form field that is no file, far earlier.
+            "MAX_CONTENT_LENGTH": 16 * 1024 * 1024,
+            "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
+            "MAX_FORM_PARTS": 2000,
+            "SESSION_COOKIE_NAME": "foyer",
+            "SESSION_COOKIE_HTTPONLY": True,
+            "SESSION_COOKIE_SAMESITE": "Lax",
+            # A form left open over lunch is still sent: the token lives as long as the session.
+            "WTF_CSRF_TIME_LIMIT": None,
+            "BABEL_DEFAULT_LOCALE": self.LANGUAGE,
+            "BABEL_DEFAULT_TIMEZONE": self.TIMEZONE,
+            "LANGUAGES": {code: {"flag": code, "name": name} for code, name in languages().items()},
+            **FLASK_APPBUILDER,
+        }
+
+    def _engine_options(self):
+        # A request may hold two connections: its own, and a short one that loads who asks.
+        options = {"pool_size": THREADS, "max_overflow": THREADS}
+        if not self.is_sqlite:
+            options["pool_pre_ping"] = True  # a restarted server is noticed before a user does
+        return options
+
+
+# Threads per web process that run Python: SQLite has one writer and CPython one interpreter lock, so a few
+# suffice; more only wait in line, holding a database connection each.
+THREADS = 8
+
+# Flask-AppBuilder with every stock page, API and start-up write off; `upgrade` makes tables and permissions.
+FLASK_APPBUILDER = {
+    "APP_NAME": "Foyer",
+    "AUTH_TYPE": 1,  # accounts in our own database
+    "AUTH_USER_REGISTRATION": False,
+    "FAB_CREATE_DB": False,
+    "FAB_UPDATE_PERMS": False,
+    "FAB_ADD_SECURITY_VIEWS": False,
+    "FAB_ADD_SECURITY_VIEW_MENU_VIEW": False,
+    "FAB_ADD_SECURITY_PERMISSION_VIEW": False,
+    "FAB_ADD_SECURITY_PERMISSION_VIEWS_VIEW": False,
+    "FAB_ADD_SECURITY_API": False,
+    "FAB_ADD_OPENAPI_VIEWS": False,
+    "FAB_ADD_MENU_API": False,
+    "FAB_API_SWAGGER_UI": False,
+    "FAB_API_SHOW_STACKTRACE": False,
+    "FAB_API_KEY_ENABLED": False,
+    "FAB_API_MAX_PAGE_SIZE": 100,
+    "FAB_ALLOW_GET_UNSAFE_MUTATIONS": False,
+    "FAB_SAFE_REDIRECT_HOSTS": [],
+    # A bearer token comes in the header and nowhere else, so that no foreign page can make a browser send it.
+    "JWT_TOKEN_LOCATION": ["headers"],
+    "JWT_ACCESS_TOKEN_EXPIRES": 3600,
+}
+
+
+def languages():
+    """The languages Foyer speaks, code to name: English, and each that has a catalogue."""
+    codes = {"en"} | {path.parent.parent.name for path in BASE.glob("app/translations/*/LC_MESSAGES/*.po")}
+    return {code: Locale.parse(code).get_display_name(code) for code in sorted(codes)}
+
+
+def load_settings(**overrides):
+    """Read the settings, see that the instance folder can be used; raises WrongSetting with one sentence."""
+    home = overrides.get("FOYER_HOME") or os.environ.get("FOYER_HOME") or BASE / "instance"
+    home = Path(home).expanduser().absolute()
+    _check_folder(home)
+    file = home / SETTINGS_FILE
+    _check_file(file)
+    try:
+        return Settings(_env_file=file, **overrides | {"FOYER_HOME": home})
+    except ValidationError as error:
+        raise WrongSetting(_sentence(error.errors()[0], file)) from None
+
+
+def _check_folder(home):
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongSetting(
+            f"FOYER_HOME is “{home}”, but must be a folder that Foyer may write to ({error.strerror})."
+        ) from None
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        raise WrongSetting(f"FOYER_HOME is “{home}”, but must be a folder that Foyer may write to.")
+
+
+def _check_file(file):
+    """Refuse what the reader of the file would pass over in silence: a line that is no NAME=value."""
+    if not file.exists():
+        return
+    try:
+        lines = list(parse_stream(io.StringIO(file.read_text("utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongSetting(f"{file} cannot be read: {error}.") from None
+    for line in lines:
+        if line.error or (line.key and line.value is None):
+            raise WrongSetting(
+                f"Line {line.original.line} of {file} is “{_without_password(line.original.string.strip())}”, "
+                "but must be NAME=value."
+            )
+        if line.key == "FOYER_HOME":
+            raise WrongSetting(
+                f"FOYER_HOME cannot be set in {file}, which it leads to; set it in the environment."
+            )
+
+
+def _sentence(error, file):
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        known = [field.validation_alias or name for name, field in Settings.model_fields.items()]
+        close = get_close_matches(name.upper(), known, n=1)
+        return f"{name} in {file} is no setting of Foyer" + (f"; did you mean {close[0]}?" if close else ".")
+    field = next(
+        field for key, field in Settings.model_fields.items() if name in (key, field.validation_alias)
+    )
+    value = _without_password(str(error["input"]))
+    return f"{name} is “{value}”, but must be {field.json_schema_extra['expects']}."
+
+
+def _without_password(text):
+    return re.sub(r"://([^:@/]*):.*@", r"://\1:***@", text)
+
+
+def _make_key(path):
+    """Write a key beside its place and link it there: readers find all of it or none, the first maker wins."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(KEY_LENGTH))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return  # another process was first; its key is the key
+    finally:
+        draft.unlink()
