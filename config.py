@@ -405,10 +405,8 @@ def _check_file(file):
         raise WrongSetting(f"{file} cannot be read: {error}.") from None
     for line in lines:
         if line.error or (line.key and line.value is None):
-            raise WrongSetting(
-                f"Line {line.original.line} of {file} is “{_without_password(line.original.string.strip())}”, "
-                "but must be NAME=value."
-            )
+            text = _without_password(line.original.string.strip())
+            raise WrongSetting(f"Line {line.original.line} of {file} is “{text}”, but must be NAME=value.")
         if line.key == "FOYER_HOME":
             raise WrongSetting(
                 f"FOYER_HOME cannot be set in {file}, which it leads to; set it in the environment."
@@ -433,7 +431,7 @@ def _without_password(text):
 
 
 def _make_key(path):
-    """Write a key beside its place and link it there: readers find all of it or none, the first maker wins."""
+    """Write a key beside its place and link it there: readers find all of it or none; the first wins."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

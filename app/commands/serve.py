@@ -1,0 +1,173 @@
+"""Serve Foyer: bring the database up to date, then answer on HOST and PORT with several workers."""
+
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from app.commands import CommandError
+from config import THREADS
+
+DEMO_ACCOUNTS = (
+    "admin",
+    "director",
+    "head.sales",
+    "rep.north",
+    "rep.south",
+    "head.support",
+    "agent",
+    "marketer",
+    "finance",
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("--demo", action="store_true", help="load the demo company if the database is empty")
+
+
+def run(args, settings):
+    address = _address(settings)
+    if args.demo and not settings.is_loopback:
+        raise CommandError(_demo_in_public(settings))
+    accounts = _prepare(settings, demo=args.demo)
+    _serve(settings, address, accounts)
+
+
+def _address(settings):
+    """The numeric address behind HOST; ours and free, which nobody else would tell: workers share a port."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.HOST, settings.PORT, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise CommandError(f"HOST is “{settings.HOST}”, but this machine knows no such address.")
+    except OSError as error:
+        raise CommandError(_why_not_bound(error, settings))
+    return address[0]
+
+
+def _why_not_bound(error, settings):
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {settings.PORT} is already in use; stop what uses it, or set PORT to another number."
+    if error.errno == errno.EACCES:
+        return f"Port {settings.PORT} is reserved for root; set PORT to a number above 1023."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"HOST is “{settings.HOST}”, but that is no address of this machine."
+    return f"Cannot listen on {settings.HOST}, port {settings.PORT}: {error.strerror}."
+
+
+def _prepare(settings, *, demo):
+    """Migrate, and see that somebody can sign in; returns what to tell the operator about accounts."""
+    from app import access, create_app, security
+    from app.commands.upgrade import upgrade
+
+    upgrade(settings, say=print)
+    if demo:
+        from app.commands.demo import load_if_empty
+
+        load_if_empty(settings, say=print)
+    app = create_app(settings)
+    with app.app_context():
+        with access.system_session("the first start makes the first account") as session:
+            has_demo = security.has_demo_accounts(session)
+            if has_demo and not settings.is_loopback:
+                raise CommandError(_demo_in_public(settings))
+            password = security.create_first_admin(session)
+        from app.extensions import db
+
+        db.engine.dispose()  # no worker may inherit a connection
+    if password:
+        return [f"  The first account: admin, password {password} (shown once; change it after signing in)"]
+    if has_demo:
+        return ["  Demo accounts, password “demo”:", f"    {', '.join(DEMO_ACCOUNTS)}"]
+    return []
+
+
+def _demo_in_public(settings):
+    return (
+        f"HOST is “{settings.HOST}”, but demo accounts have a password that everybody knows: "
+        "they are served on 127.0.0.1 only."
+    )
+
+
+def _serve(settings, address, accounts):
+    shown = f"[{address}]" if ":" in address else address
+    server = _Server(
+        "foyer",
+        address=address,
+        port=settings.PORT,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.WORKERS,
+        blocking_threads=THREADS,
+        backlog=1024,
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        log_level=LogLevels.debug if settings.LOG_LEVEL == "debug" else LogLevels.error,
+    )
+    server.on_startup(_end_with_the_terminal(server))
+    lines = ["", f"Foyer is ready: http://{shown}:{settings.PORT}", *accounts, "  Stop it with Ctrl-C."]
+    server.ready = lambda: print(*lines, sep="\n", flush=True)
+    server.serve(target_loader=_Worker(settings), wrap_loader=False)
+
+
+class _Server(Server):
+    """Granian, which says when it answers: its own word comes before the first worker has loaded."""
+
+    def _spawn_workers(self, spawn_target, target_loader):
+        super()._spawn_workers(spawn_target, target_loader)
+        threading.Thread(target=self._announce, daemon=True).start()
+
+    def _announce(self):
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_addr, self.bind_addr)
+        while not self.interrupt_signal:
+            try:
+                socket.create_connection((address, self.bind_port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return self.ready()
+
+
+class _Worker:
+    """Makes the application inside a worker; a class, so that a process that was not forked can get it."""
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def __call__(self):
+        from app import create_app
+
+        os.setpgid(0, 0)  # Ctrl-C in a terminal is for the parent, which then ends its workers in order
+        _end_with_parent()
+        return create_app(self.settings)
+
+
+def _end_with_parent():
+    """Have the kernel end this worker when the parent is killed: nobody serves without anyone in charge."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _end_with_the_terminal(server):
+    """A closed terminal ends the server; Granian would only renew its workers. `nohup` keeps its meaning."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+    def hook():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else server.signal_handler_interrupt)
+
+    return hook
