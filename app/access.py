@@ -1,0 +1,467 @@
+"""Who sees which row: one rule, at the session. Nothing else in the house filters by department.
+
+A session carries one principal for its whole life. Without one it refuses to work; `system_session` names the system
+in so many words. Three guards stand on every business session:
+
+1. *sight*: every ORM SELECT, and every load of a link, gets the principal's conditions (`with_loader_criteria`);
+2. *writing*: after each flush the database itself is asked whether the old and the new state of every written row, and
+   every row a foreign key now points to, lie within the principal's grants;
+3. *the net*: a statement that no mapped entity covers (raw SQL, plain tables, bulk writes) is refused at the cursor.
+"""
+
+import re
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sqlalchemy import FromClause, Select, Table, and_, event, false, inspect, or_, select, true
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
+from sqlalchemy.sql.elements import ColumnClause, TextClause
+from sqlalchemy.sql.visitors import iterate
+
+from app import models, roles
+from app.extensions import N_, Session, db
+from app.models import ENTITIES, SECURITY_TABLES
+
+# Marks on a statement's execution options: who vouches for it.
+SIGHTED = "foyer_sighted"  # the conditions of sight are in it
+DOOR = "foyer_door"  # the ledger, the search index or the write guard sent it: own code, own tables
+
+
+class NoPrincipal(RuntimeError):
+    """A session was used before it was said for whom: a fault of the code, never "everything"."""
+
+
+class Unsighted(RuntimeError):
+    """A statement that no entity covers would pass by the rule of sight."""
+
+
+class WriteRefused(Exception):
+    """The principal may not write this row, or link to that one. The edge answers as if it were not there."""
+
+    def __init__(self, entity, reason=N_("This is not yours to change.")):
+        super().__init__(reason)
+        self.entity, self.reason = entity, reason
+
+
+# --------------------------------------------------------------------------------------------- the principal
+
+
+@dataclass(frozen=True)
+class Principal:
+    """For whom a session works: a person with roles in a department, or the system itself."""
+
+    id: int | None
+    username: str
+    name: str = ""
+    department_id: int | None = None
+    below: frozenset = frozenset()  # the department and all below it
+    roles: tuple = ()
+    language: str = "en"
+    is_system: bool = False
+    grants: tuple = field(default=(), repr=False)
+
+    # What Flask-Login asks of whoever is signed in.
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def get_id(self):
+        return str(self.id)
+
+    @cached_property
+    def _verbs(self):
+        return frozenset((verb, grant.entity) for grant in self.grants for verb in grant.verbs)
+
+    def may(self, verb, entity):
+        """Whether this verb is granted at all, on whatever rows: what opens a page or shows a button."""
+        return self.is_system or (verb, entity) in self._verbs
+
+    def grants_for(self, verb, entity):
+        return [grant for grant in self.grants if grant.entity == entity and verb in grant.verbs]
+
+    @cached_property
+    def sight(self):
+        """Scoped table -> its loader criteria for this principal; None where every row is seen. Built once."""
+        conditions = {
+            name: allowed(self, "see", model) for name, model in ENTITIES.items() if model.__sight__ == "scoped"
+        }
+        return {
+            name: None
+            if condition is EVERY_ROW
+            else with_loader_criteria(ENTITIES[name], condition, include_aliases=True)
+            for name, condition in conditions.items()
+        }
+
+    @cached_property
+    def _options(self):
+        return {}
+
+    def options_for(self, tables):
+        """The loader criteria that a statement over these scoped tables needs."""
+        if tables not in self._options:
+            self._options[tables] = tuple(option for name in sorted(tables) if (option := self.sight[name]) is not None)
+        return self._options[tables]
+
+
+SYSTEM = Principal(id=None, username="system", name="system", is_system=True)
+EVERY_ROW = true()
+NO_ROW = false()
+
+# Named conditions of grants: entity and name -> condition over that table's columns.
+CONDITIONS = {
+    ("company", "customer"): lambda row: row.kind == "customer",
+    ("deal", "won"): lambda row: row.stage_id.in_(
+        select(models.Stage.__table__.c.id).where(models.Stage.__table__.c.outcome == "won")
+    ),
+}
+
+# Whose sight a row has that stands for another: table -> (how the entity is named, how the record is).
+_POINTERS = {"record": ("entity", "record_id"), "root": ("root_entity", "root_id")}
+_ROOTS = tuple(
+    name for name, model in ENTITIES.items() if model.__through__ is None and model is not models.ChangeSet
+)
+
+
+def allowed(principal, verb, model, row=None):
+    """The condition under which the principal may do `verb` to rows of `model`.
+
+    `row` is where the columns come from: the class itself, an alias, or a table's `.c`. Returns `EVERY_ROW` or `NO_ROW`
+    themselves when no question is left.
+    """
+    if principal.is_system:
+        return EVERY_ROW
+    row = model if row is None else row
+    entity = model.__tablename__
+    if model is models.ChangeSet:
+        changes = models.Change.__table__.alias()
+        return row.id.in_(select(changes.c.change_set_id).where(allowed(principal, verb, models.Change, changes.c)))
+    if model.__through__ in _POINTERS:
+        return _through_record(principal, verb, model, row)
+    if model.__through__:
+        parent = ENTITIES[model.__through__]
+        verb = verb if verb == "see" else "edit"
+        return _in_allowed(principal, verb, parent, getattr(row, f"{model.__through__}_id"))
+    if model.__sight__ == "reference":
+        return EVERY_ROW if principal.may(verb, entity) else NO_ROW
+    within = _either(
+        _both(_reach(principal, grant.reach, row), CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW)
+        for grant in principal.grants_for(verb, entity)
+    )
+    for subject in getattr(model, "__subjects__", ()):
+        column = getattr(row, f"{subject}_id")
+        seen = _in_allowed(principal, "see", ENTITIES[subject], column)
+        within = _both(within, seen if seen is EVERY_ROW else or_(column.is_(None), seen))
+    return within
+
+
+def _reach(principal, reach, row):
+    if reach == roles.ALL:
+        return EVERY_ROW
+    if reach == roles.OWN:
+        return row.owner_id == principal.id
+    departments = principal.below if reach == roles.BELOW else {principal.department_id}
+    return row.department_id.in_(sorted(departments - {None}))
+
+
+def _in_allowed(principal, verb, model, column):
+    """That `column` points to a row of `model` the principal may do `verb` to."""
+    target = model.__table__.alias()
+    condition = allowed(principal, verb, model, target.c)
+    if condition is EVERY_ROW or condition is NO_ROW:
+        return condition
+    return column.in_(select(target.c.id).where(condition))
+
+
+def _through_record(principal, verb, model, row):
+    """Rows that speak of any record by entity and id are seen by who sees that record; never written by hand."""
+    if verb != "see":
+        return NO_ROW
+    entity_column, id_column = (getattr(row, name) for name in _POINTERS[model.__through__])
+    ways = []
+    for entity in _ROOTS:
+        target = ENTITIES[entity].__table__.alias()
+        condition = allowed(principal, "see", ENTITIES[entity], target.c)
+        if condition is not NO_ROW:
+            ways.append(and_(entity_column == entity, id_column.in_(select(target.c.id).where(condition))))
+    return or_(*ways) if ways else NO_ROW
+
+
+def _both(one, other):
+    if one is NO_ROW or other is NO_ROW:
+        return NO_ROW
+    if one is EVERY_ROW:
+        return other
+    return one if other is EVERY_ROW else and_(one, other)
+
+
+def _either(conditions):
+    conditions = [condition for condition in conditions if condition is not NO_ROW]
+    if any(condition is EVERY_ROW for condition in conditions):
+        return EVERY_ROW
+    return or_(*conditions) if conditions else NO_ROW
+
+
+# --------------------------------------------------------------------------------------------- sessions
+
+
+def enter(session, principal, *, door, why=None, writes=False):
+    """Say for whom this session works, through which door its changes come, and whether it will write."""
+    if session.info.get("principal") not in (None, principal):
+        raise NoPrincipal("one principal per session: what one may see would be left lying for the other")
+    session.info.update(principal=principal, door=door, why=why, writes=writes)
+    return session
+
+
+def principal_of(session):
+    principal = session.info.get("principal")
+    if principal is None:
+        raise NoPrincipal("no principal on this session: enter() it first")
+    return principal
+
+
+@contextmanager
+def session_for(principal, *, door, why=None, writes=True):
+    """A session of its own for this principal; committed at the end, rolled back on any error."""
+    session = Session(db)
+    try:
+        yield enter(session, principal, door=door, why=why, writes=writes)
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.close()
+
+
+def system_session(why, *, door="system", writes=True):
+    """A session of the system itself, which sees everything. `why` stands in the ledger with what it changes."""
+    return session_for(SYSTEM, door=door, why=why, writes=writes)
+
+
+# --------------------------------------------------------------------------------------------- guard 1: sight
+
+
+SCOPED = frozenset(name for name, model in ENTITIES.items() if model.__sight__ == "scoped")
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _look_through_the_rule(state):
+    principal = principal_of(state.session)
+    if principal.is_system:
+        return
+    if state.is_insert or state.is_update or state.is_delete:
+        raise Unsighted("bulk statements pass by the ledger and the write guard: change rows through the session")
+    if not state.is_orm_statement:
+        return  # the net looks at it
+    tables = _scoped_tables(state.statement)
+    state.update_execution_options(**{SIGHTED: tables})
+    if state.is_column_load:
+        return  # a row this session holds already
+    present = set(state.statement._with_options)
+    missing = [option for option in principal.options_for(tables) if option not in present]
+    if missing:
+        state.statement = state.statement.options(*missing)
+
+
+def _scoped_tables(statement):
+    """The scoped tables whose entities a statement names. All of them, where eager loads may bring in more.
+
+    Only the needed conditions are added, because each costs time. Should this overlook one, the net sees the table's
+    name in the finished SQL and refuses.
+    """
+    if any(not isinstance(option, LoaderCriteriaOption) for option in getattr(statement, "_with_options", ())):
+        return SCOPED
+    names = set()
+    for element, entity in _elements(statement):
+        if entity is not None:
+            names.add(entity.mapper.local_table.name)
+        for target, *_ in getattr(element, "_setup_joins", ()):
+            relation = getattr(target, "property", None)
+            if relation is not None:
+                names.add(relation.mapper.local_table.name)
+    return frozenset(names & SCOPED)
+
+
+def _elements(statement, *, into_selects=True):
+    """Every element of a statement with the entity it stands for, or None.
+
+    A SELECT is entered without the FROMs that SQLAlchemy derives from its columns: they have lost their entity.
+    """
+    stack, seen = [statement], set()
+    while stack:
+        element = stack.pop()
+        if id(element) in seen:
+            continue
+        seen.add(id(element))
+        entity = getattr(element, "_annotations", {}).get("parententity")
+        yield element, entity
+        if entity is not None and isinstance(element, FromClause | ColumnClause):
+            continue
+        if isinstance(element, ColumnClause):
+            if element.table is not None:
+                stack.append(element.table)
+        elif isinstance(element, Select):
+            if into_selects or element is statement:
+                stack.extend(super(Select, element).get_children(omit_attrs=("_correlate", "_correlate_except")))
+        elif not isinstance(element, Table):
+            stack.extend(element.get_children())
+
+
+# --------------------------------------------------------------------------------------------- guard 2: writing
+
+
+@event.listens_for(Session, "before_flush")
+def _may_touch_the_old_state(session, _context, _instances):
+    principal = principal_of(session)
+    if principal.is_system:
+        return
+    touched = defaultdict(set)
+    for row in session.dirty:
+        if session.is_modified(row):
+            touched["edit", type(row)].add(row)
+    for row in session.deleted:
+        touched["delete", type(row)].add(row)
+    for (verb, model), rows in touched.items():
+        _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
+
+
+@event.listens_for(Session, "after_flush")
+def _may_leave_the_new_state(session, _context):
+    principal = principal_of(session)
+    if principal.is_system:
+        return
+    touched, linked = defaultdict(set), defaultdict(set)
+    for row in session.new:
+        touched["add", type(row)].add(row.id)
+    for row in session.dirty:
+        if session.is_modified(row):
+            touched["edit", type(row)].add(row.id)
+    for row in (*session.new, *session.dirty):
+        for target, key in _new_links(row):
+            linked["see", target].add(key)
+    for (verb, model), keys in (*touched.items(), *linked.items()):
+        _ask(session, principal, verb, model, keys)
+
+
+def _new_links(row):
+    """(model, id) of every foreign key that this flush has set, as it stands now."""
+    state = inspect(row)
+    for attribute in state.mapper.column_attrs:
+        column = attribute.columns[0]
+        if not column.foreign_keys or getattr(row, attribute.key) is None:
+            continue
+        history = state.attrs[attribute.key].history
+        if history.added or state.key is None:
+            target = ENTITIES.get(next(iter(column.foreign_keys)).column.table.name)
+            if target is not None and not column.info.get("stamped"):
+                yield target, getattr(row, attribute.key)
+
+
+def _ask(session, principal, verb, model, keys):
+    """Have the database say whether all these rows lie within the grant; otherwise refuse the whole transaction."""
+    if getattr(model, "__sight__", None) is None:  # an account, a role: FAB's own tables
+        if not principal.may("edit", "account"):
+            raise WriteRefused(model.__tablename__)
+        return
+    table = model.__table__
+    condition = allowed(principal, verb, model, table.c)
+    if condition is EVERY_ROW:
+        return
+    within = 0
+    if condition is not NO_ROW:
+        question = select(table.c.id).where(table.c.id.in_(keys), condition)
+        within = len(session.connection().execute(question, execution_options={DOOR: True}).all())
+    if within < len(keys):
+        raise WriteRefused(model.__tablename__)
+
+
+# --------------------------------------------------------------------------------------------- guard 3: the net
+
+
+@event.listens_for(Session, "after_begin")
+def _remember_the_session(session, _transaction, connection):
+    connection.info["foyer_session"] = session
+
+
+@event.listens_for(Engine, "checkin")
+def _forget_the_session(_connection, record):
+    record.info.pop("foyer_session", None)
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, context, _many):
+    options = context.execution_options if context is not None else {}
+    session = connection.info.get("foyer_session")
+    if session is None:
+        # No business session: the start-up's own engine work (migrations, pragmas) says so on its connection.
+        if options.get(DOOR) or context is None or context.compiled is None and statement.startswith(("BEGIN", "PRAGMA")):
+            return
+        raise Unsighted("a connection without a session has no principal: use access.system_session")
+    principal = session.info.get("principal")
+    if principal is None:
+        raise NoPrincipal("no principal on this session: enter() it first")
+    if principal.is_system or options.get(DOOR) or session._flushing:
+        return
+    if context.compiled is None:
+        if statement.startswith("BEGIN"):
+            return
+        raise Unsighted(f"raw SQL has no principal: {statement[:80]}")
+    sighted = options.get(SIGHTED)
+    if sighted is None:
+        _check_tables(context.invoked_statement, principal, covered=False)
+    elif not getattr(context.compiled, "foyer_checked", False):
+        _check_tables(context.invoked_statement, principal, covered=True)
+        overlooked = SCOPED.intersection(re.findall(r"\w+", statement)) - _mentioned(principal, sighted)
+        if overlooked:
+            raise Unsighted(f"{', '.join(sorted(overlooked))}: in the statement, but without the conditions of sight")
+        context.compiled.foyer_checked = True
+
+
+def _mentioned(principal, tables):
+    """These tables, and those that the conditions of sight on them speak of."""
+    names = set(tables)
+    for name in tables:
+        option = principal.sight[name]
+        if option is not None:
+            names.update(
+                element.name for element in iterate(option.where_criteria) if isinstance(element, Table)
+            )
+    return names
+
+
+def _check_tables(statement, principal, *, covered, around=frozenset()):
+    """Refuse tables that are read past the rule. `covered`: mapped entities in it carry their conditions.
+
+    A plain column (SQLAlchemy's own loads by key use them) is fine where its table stands in the same or an enclosing
+    SELECT as an entity: the condition on the entity then holds for it too.
+    """
+    inner, entities, plain = [], set(), set()
+    for element, entity in _elements(statement, into_selects=False):
+        if isinstance(element, TextClause):
+            raise Unsighted("raw SQL inside a statement has no principal")
+        if entity is not None:
+            _check_table(entity.mapper.local_table, principal, covered=covered)
+            if entity.is_mapper:
+                entities.add(entity.local_table)
+        elif isinstance(element, Table):
+            plain.add(element)
+        elif isinstance(element, Select) and element is not statement:
+            inner.append(element)
+    around = around | entities if covered else around
+    for table in plain - around:
+        _check_table(table, principal, covered=False)
+    for subselect in inner:
+        _check_tables(subselect, principal, covered=covered, around=around)
+
+
+def _check_table(table, principal, *, covered):
+    if table.name in SECURITY_TABLES:
+        if not principal.may("see", "account"):
+            raise Unsighted(f"{table.name} is for sign-in and for those who hold the accounts")
+    elif table.name not in ENTITIES:
+        raise Unsighted(f"{table.name} declares no sight")
+    elif not covered and ENTITIES[table.name].__sight__ == "scoped":
+        raise Unsighted(f"{table.name} is scoped: ask for the entity, not for its table")

@@ -1,0 +1,65 @@
+"""The objects the house is wired with: database, CSRF guard, migrations. Objects only, no behaviour of the firm."""
+
+from flask_appbuilder.models.sqla import Model
+
+# Named constraints, or SQLite's batch migrations cannot find them. Must stand before FAB's own tables are declared.
+Model.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
+from flask_migrate import Migrate  # noqa: E402
+from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
+from flask_wtf.csrf import CSRFProtect  # noqa: E402
+from sqlalchemy import Engine, event  # noqa: E402
+
+
+def N_(text):
+    """Mark a text for the translators; the edge translates it."""
+    return text
+
+
+class Session(FlaskSession):
+    """The one kind of business session; `app/access.py` guards it.
+
+    `info["principal"]` says for whom it works, `info["writes"]` that it will write: on SQLite such a session begins
+    IMMEDIATE, because a deferred transaction that reads first fails at once when another commit came between.
+    """
+
+    def get_bind(self, *args, **kwargs):
+        engine = super().get_bind(*args, **kwargs)
+        if not self.info.get("writes"):
+            return engine
+        # The same object each time: a session opens one connection for each engine it is given.
+        return self.info.setdefault(("writing", engine), engine.execution_options(begin="IMMEDIATE"))
+
+    def bulk_save_objects(self, *args, **kwargs):
+        raise NotImplementedError("bulk_save_objects passes by the ledger: use session.add_all")
+
+    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
+
+
+db = SQLA(metadata=Model.metadata, session_options={"class_": Session})
+csrf = CSRFProtect()
+migrate = Migrate(compare_type=True, render_as_batch=True)
+
+
+@event.listens_for(Engine, "connect")
+def _sqlite_habits(connection, _record):
+    """Foreign keys on, one writer beside many readers, and our own BEGIN (see `_begin`)."""
+    if not type(connection).__module__.startswith("sqlite3"):
+        return
+    connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+@event.listens_for(Engine, "begin")
+def _begin(connection):
+    if connection.dialect.name == "sqlite":
+        kind = connection.get_execution_options().get("begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")

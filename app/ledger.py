@@ -1,0 +1,124 @@
+"""The ledger: every change of a business row, written in the same transaction, with before and after.
+
+History, undo, "as of" and the audit trail come from here; nothing else in the house keeps history of its own.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from sqlalchemy import event, inspect, insert
+
+from app.access import DOOR, principal_of
+from app.extensions import Session
+from app.models import ENTITIES, Change, ChangeSet, Document, ExternalKey, Recorded, Row, SearchEntry
+
+# The ledger does not write of itself, nor of what is derived from other rows and can be made again.
+UNRECORDED = (Change, ChangeSet, SearchEntry)
+_OMITTED = {"version", "updated_at"}
+
+
+@event.listens_for(Session, "before_flush")
+def _stamp(session, _context, _instances):
+    """Who and when, on rows that carry it."""
+    now = datetime.now(UTC)
+    for row in session.new:
+        if isinstance(row, Recorded):
+            row.created_at = row.created_at or now
+            row.updated_at = row.updated_at or now
+            if row.created_by_id is None:
+                row.created_by_id = principal_of(session).id
+    for row in session.dirty:
+        if isinstance(row, Recorded) and session.is_modified(row):
+            row.updated_at = now
+
+
+@event.listens_for(Session, "after_flush")
+def _write(session, _context):
+    """One change for each row of this flush, under the one change set of this transaction."""
+    changes = [
+        *(_change(row, "add") for row in session.new if _is_recorded(row)),
+        *(_change(row, "edit") for row in session.dirty if _is_recorded(row) and session.is_modified(row)),
+        *(_change(row, "delete") for row in session.deleted if _is_recorded(row)),
+    ]
+    changes = [change for change in changes if change["values"]]
+    if not changes:
+        return
+    key = change_set_id(session)
+    session.connection().execute(
+        insert(Change.__table__), [{**change, "change_set_id": key} for change in changes], execution_options={DOOR: True}
+    )
+
+
+def change_set_id(session):
+    """The change set of the running transaction; begun when first asked for."""
+    if "change_set_id" not in session.info:
+        values = {
+            "at": datetime.now(UTC),
+            "by_id": principal_of(session).id,
+            "door": session.info["door"],
+            "why": session.info.get("why"),
+        }
+        table = ChangeSet.__table__
+        statement = insert(table).values(values).returning(table.c.id)
+        session.info["change_set_id"] = session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
+    return session.info["change_set_id"]
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _close_the_set(session, _transaction):
+    # Also after a savepoint: a set begun inside one that was rolled back is gone with it.
+    session.info.pop("change_set_id", None)
+
+
+def _is_recorded(row):
+    return isinstance(row, Row) and not isinstance(row, UNRECORDED)
+
+
+def _change(row, action):
+    root_entity, root_id = root_of(row)
+    return {
+        "entity": row.__tablename__,
+        "record_id": row.id,
+        "root_entity": root_entity,
+        "root_id": root_id,
+        "action": action,
+        "values": _values(row, action),
+    }
+
+
+def root_of(row):
+    """The record in whose history a change of this row stands: (entity, id)."""
+    if isinstance(row, Document | ExternalKey):
+        return row.entity, row.record_id
+    parent = row.__through__
+    return (parent, getattr(row, f"{parent}_id")) if parent in ENTITIES else (row.__tablename__, row.id)
+
+
+def _values(row, action):
+    """Column -> [before, after], for the columns that this change touched."""
+    state, values = inspect(row), {}
+    for attribute in state.mapper.column_attrs:
+        column = attribute.columns[0]
+        if attribute.key in _OMITTED or attribute.deferred:
+            continue
+        history = state.attrs[attribute.key].history
+        if action == "edit":
+            if not history.has_changes():
+                continue
+            before = history.deleted[0] if history.deleted else None
+            after = history.added[0] if history.added else None
+        else:
+            now = history.added[0] if history.added else history.unchanged[0] if history.unchanged else None
+            if action == "delete" and history.deleted:
+                now = history.deleted[0]
+            before, after = (None, now) if action == "add" else (now, None)
+        if before != after:
+            values[column.name] = [plain(before), plain(after)]
+    return values
+
+
+def plain(value):
+    """A value as JSON keeps it: decimals and dates as text."""
+    if isinstance(value, Decimal | date | datetime):
+        return str(value) if isinstance(value, Decimal) else value.isoformat()
+    return value

@@ -1,0 +1,860 @@
+"""The whole schema, top to bottom in dependency order: read it and you know the business.
+
+Pure tables: columns, links, `__str__`, and properties computed from the row's own columns. No query, no clock, no user.
+
+Every table declares who may see its rows (`__sight__`); a test reads it, and a table without it is refused at start:
+
+- ``scoped``    rows of a department. The rule of sight (`app/access.py`) filters them: by their own `department_id` and
+                `owner_id`, or through a parent (`__through__ = "deal"`), or through the record they speak of
+                (`__through__ = "record"`: columns `entity` and `record_id`).
+- ``reference`` everyone signed in reads it; writing needs a grant.
+- ``security``  accounts, roles, permissions: for sign-in and for those who hold the accounts.
+
+The human name of a column lives on the column, so lists, forms, exports, history and API agree.
+"""
+
+from datetime import UTC
+from decimal import Decimal
+
+from flask_appbuilder.models.sqla import Model
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import declared_attr, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+from app.extensions import N_
+
+# --------------------------------------------------------------------------------------------- kinds of columns
+
+
+class Exact(TypeDecorator):
+    """A decimal number of fixed scale. SQLite has no decimals: there it is a float outside and exact again inside."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def __init__(self, precision=14, scale=2):
+        super().__init__(precision, scale, asdecimal=False)
+        self.precision, self.scale = precision, scale
+
+    def process_bind_param(self, value, dialect):
+        if value is None or dialect.name != "sqlite":
+            return value
+        return float(value)
+
+    def process_result_value(self, value, dialect):
+        return None if value is None else Decimal(str(value)).quantize(Decimal(1).scaleb(-self.scale))
+
+    def coerce_compared_value(self, op, value):
+        return self
+
+
+class Moment(TypeDecorator):
+    """A moment in UTC: aware in Python, naive UTC in the database, the same on both engines."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+
+    def process_result_value(self, value, dialect):
+        return value if value is None else value.replace(tzinfo=UTC)
+
+
+def words(label, length=120, required=False, **info):
+    """A line of text."""
+    return mapped_column(String(length), nullable=not required, info={"label": label, **info})
+
+
+def prose(label, required=False, **info):
+    """Text of any length."""
+    return mapped_column(Text, nullable=not required, info={"label": label, **info})
+
+
+def choice(label, choices, default, **info):
+    """One word of a fixed list; `choices` maps it to what people read."""
+    return mapped_column(
+        String(20), nullable=False, default=default, info={"label": label, "choices": choices, **info}
+    )
+
+
+def money(label, required=False, **info):
+    """An amount in the currency that stands beside it, to the cent."""
+    return mapped_column(Exact(14, 2), nullable=not required, info={"label": label, "money": True, **info})
+
+
+def number(label, scale, default=None, precision=14, **info):
+    """An exact decimal number with `scale` places."""
+    return mapped_column(
+        Exact(precision, scale), nullable=default is None, default=default, info={"label": label, **info}
+    )
+
+
+def currency():
+    """ISO 4217 code."""
+    return mapped_column(String(3), nullable=False, info={"label": N_("Currency"), "currency": True})
+
+
+def day(label, required=False, **info):
+    return mapped_column(Date, nullable=not required, info={"label": label, **info})
+
+
+def moment(label, required=False, **info):
+    return mapped_column(Moment, nullable=not required, info={"label": label, **info})
+
+
+def link(target, label, required=False, **info):
+    """A foreign key; the row it names is loaded through the relationship beside it."""
+    return mapped_column(
+        ForeignKey(f"{target}.id"), nullable=not required, index=True, info={"label": label, **info}
+    )
+
+
+class Row(Model):
+    """What every table of ours has: a key."""
+
+    __abstract__ = True
+    __table_args__ = {}  # FAB's default (`extend_existing`) would merge two classes on one table silently
+    __through__ = None
+    __search__ = ()  # columns whose words find the row
+
+    id = mapped_column(Integer, primary_key=True, info={"label": N_("No.")})
+
+
+class Recorded(Row):
+    """A row that people edit: stamped by the ledger, and versioned so that no edit overwrites another unseen."""
+
+    __abstract__ = True
+
+    created_at = moment(N_("Created"), required=True, stamped=True)
+    updated_at = moment(N_("Last changed"), required=True, stamped=True)
+    version = mapped_column(Integer, nullable=False, info={"label": N_("Version"), "stamped": True})
+
+    @declared_attr
+    def created_by_id(cls):
+        return mapped_column(ForeignKey("staff.id"), nullable=True, info={"label": N_("Created by"), "stamped": True})
+
+    @declared_attr
+    def created_by(cls):
+        return relationship("Staff", foreign_keys=[cls.created_by_id], remote_side="Staff.id")
+
+    @declared_attr.directive
+    def __mapper_args__(cls):
+        return {"version_id_col": cls.version}
+
+
+class Owned(Recorded):
+    """A row of a department, with the person who looks after it."""
+
+    __abstract__ = True
+    __sight__ = "scoped"
+
+    @declared_attr
+    def department_id(cls):
+        return mapped_column(
+            ForeignKey("department.id"), nullable=False, index=True, info={"label": N_("Department")}
+        )
+
+    @declared_attr
+    def owner_id(cls):
+        return mapped_column(ForeignKey("staff.id"), nullable=True, index=True, info={"label": N_("Owner")})
+
+    @declared_attr
+    def department(cls):
+        return relationship("Department", foreign_keys=[cls.department_id])
+
+    @declared_attr
+    def owner(cls):
+        return relationship("Staff", foreign_keys=[cls.owner_id])
+
+
+class Addressed:
+    """A postal address, in the fields that letters and exports use."""
+
+    street = words(N_("Street"), 200)
+    postal_code = words(N_("Postal code"), 20)
+    city = words(N_("City"), 80)
+    region = words(N_("Region"), 80)
+    country = words(N_("Country"), 80)
+
+    @property
+    def address_lines(self):
+        town = " ".join(part for part in (self.postal_code, self.city) if part)
+        return [line for line in (self.street, town, self.region, self.country) if line]
+
+
+# --------------------------------------------------------------------------------------------- the firm itself
+
+
+class Department(Recorded):
+    """A department; together they form a tree."""
+
+    __tablename__ = "department"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    name = words(N_("Name"), 80, required=True, unique=True)
+    parent_id = link("department", N_("Part of"))
+    parent = relationship("Department", remote_side="Department.id", foreign_keys=[parent_id])
+
+    __table_args__ = (UniqueConstraint("name"),)
+
+    def __str__(self):
+        return self.name
+
+
+class Staff(Recorded):
+    """A colleague: the profile on FAB's account, under the same id. Who has left cannot sign in but keeps his work."""
+
+    __tablename__ = "staff"
+    __sight__ = "reference"
+    __search__ = ("name", "job_title", "phone")
+
+    id = mapped_column(ForeignKey("ab_user.id"), primary_key=True, info={"label": N_("No.")})
+    name = words(N_("Name"), 130, required=True)
+    department_id = link("department", N_("Department"), required=True)
+    job_title = words(N_("Job title"))
+    phone = words(N_("Phone"), 40)
+    language = choice(
+        N_("Language"), {"en": N_("English"), "de": N_("German"), "fr": N_("French")}, default="en"
+    )
+    reports_to_id = link("staff", N_("Reports to"))
+    joined_on = day(N_("Joined on"))
+    left_on = day(N_("Left on"))
+
+    department = relationship("Department", foreign_keys=[department_id])
+    reports_to = relationship("Staff", remote_side="Staff.id", foreign_keys=[reports_to_id])
+
+    @property
+    def has_left(self):
+        return self.left_on is not None
+
+    @property
+    def initials(self):
+        return "".join(part[0] for part in self.name.split()[:2]).upper()
+
+    def __str__(self):
+        return self.name
+
+
+# --------------------------------------------------------------------------------------------- customers
+
+
+class Company(Owned, Addressed):
+    """An organisation one does business with."""
+
+    __tablename__ = "company"
+    __search__ = ("name", "email", "phone", "city", "country", "vat_id")
+
+    name = words(N_("Name"), 160, required=True)
+    kind = choice(
+        N_("Kind"),
+        {
+            "customer": N_("Customer"),
+            "prospect": N_("Prospect"),
+            "supplier": N_("Supplier"),
+            "partner": N_("Partner"),
+        },
+        default="prospect",
+    )
+    industry = words(N_("Industry"))
+    email = words(N_("E-mail"), 200, format="email")
+    phone = words(N_("Phone"), 40, format="phone")
+    fax = words(N_("Fax"), 40)
+    website = words(N_("Website"), 300)
+    vat_id = words(N_("VAT id"), 40)
+    notes = prose(N_("Notes"))
+
+    contacts = relationship("Contact", back_populates="company", viewonly=True, order_by="Contact.last_name")
+
+    __table_args__ = (
+        Index("ix_company_department_name", "department_id", "name", "id"),
+        Index("ix_company_name_id", "name", "id"),
+    )
+
+    def __str__(self):
+        return self.name
+
+
+class Contact(Owned, Addressed):
+    """A person one talks to, at a company or alone."""
+
+    __tablename__ = "contact"
+    __search__ = ("first_name", "last_name", "email", "phone", "mobile", "city")
+
+    first_name = words(N_("First name"), 80)
+    last_name = words(N_("Last name"), 80, required=True)
+    job_title = words(N_("Job title"))
+    company_id = link("company", N_("Company"))
+    email = words(N_("E-mail"), 200, format="email")
+    phone = words(N_("Phone"), 40, format="phone")
+    mobile = words(N_("Mobile"), 40, format="phone")
+    fax = words(N_("Fax"), 40)
+    notes = prose(N_("Notes"))
+
+    company = relationship("Company", back_populates="contacts")
+
+    __table_args__ = (
+        Index("ix_contact_department_name", "department_id", "last_name", "id"),
+        Index("ix_contact_name_id", "last_name", "id"),
+    )
+
+    @property
+    def name(self):
+        return " ".join(part for part in (self.first_name, self.last_name) if part)
+
+    def __str__(self):
+        return self.name
+
+
+# --------------------------------------------------------------------------------------------- goods and taxes
+
+
+class TaxRate(Recorded):
+    """A rate of sales tax, in percent."""
+
+    __tablename__ = "tax_rate"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    name = words(N_("Name"), 60, required=True)
+    percent = number(N_("Percent"), 3, default=Decimal(0), precision=6, at_least=0, at_most=100)
+
+    def __str__(self):
+        return self.name
+
+
+class Product(Recorded):
+    """What one sells: a thing, a service, a subscription."""
+
+    __tablename__ = "product"
+    __sight__ = "reference"
+    __search__ = ("name", "sku", "category")
+
+    name = words(N_("Name"), 160, required=True)
+    sku = words(N_("Article no."), 60)
+    category = words(N_("Category"), 80)
+    unit = words(N_("Unit"), 60)
+    price = number(N_("Price"), 4, default=Decimal(0), money=True, at_least=0)
+    currency = currency()
+    tax_rate_id = link("tax_rate", N_("Tax rate"))
+    supplier_id = link("company", N_("Supplier"))
+    description = prose(N_("Description"))
+    is_active = mapped_column(Boolean, nullable=False, default=True, info={"label": N_("For sale")})
+
+    tax_rate = relationship("TaxRate")
+    supplier = relationship("Company")
+
+    def __str__(self):
+        return self.name
+
+
+# --------------------------------------------------------------------------------------------- pipelines
+
+
+class Pipeline(Recorded):
+    """A way that deals or tickets go, stage by stage."""
+
+    __tablename__ = "pipeline"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    name = words(N_("Name"), 80, required=True)
+    kind = choice(N_("For"), {"deal": N_("Deals"), "ticket": N_("Tickets")}, default="deal")
+    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+
+    stages = relationship("Stage", back_populates="pipeline", order_by="Stage.position, Stage.id", viewonly=True)
+
+    def __str__(self):
+        return self.name
+
+
+class Stage(Recorded):
+    """One step of a pipeline. Its outcome says whether what stands in it is still open, and how it ended."""
+
+    __tablename__ = "stage"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    pipeline_id = link("pipeline", N_("Pipeline"), required=True)
+    name = words(N_("Name"), 80, required=True)
+    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    outcome = choice(
+        N_("Outcome"),
+        {"open": N_("Open"), "won": N_("Won"), "lost": N_("Lost"), "solved": N_("Solved")},
+        default="open",
+    )
+    probability = mapped_column(
+        Integer, nullable=False, default=0, info={"label": N_("Probability %"), "at_least": 0, "at_most": 100}
+    )
+
+    pipeline = relationship("Pipeline", back_populates="stages")
+
+    def __str__(self):
+        return self.name
+
+
+# --------------------------------------------------------------------------------------------- selling
+
+
+class Deal(Owned):
+    """A chance to sell. Its stage says how far it is; its lines, when it has any, what it is worth."""
+
+    __tablename__ = "deal"
+    __search__ = ("name",)
+
+    name = words(N_("Name"), 160, required=True)
+    company_id = link("company", N_("Company"))
+    contact_id = link("contact", N_("Contact"))
+    stage_id = link("stage", N_("Stage"), required=True)
+    amount = money(N_("Amount"), hint=N_("Follows from the lines as soon as there are any."), at_least=0)
+    currency = currency()
+    expected_on = day(N_("Expected close"))
+    opened_on = day(N_("Opened on"), required=True)
+    closed_on = day(N_("Closed on"), deed=True)
+    lost_reason = words(N_("Reason for the loss"), 300, deed=True)
+    freight = money(N_("Freight"), at_least=0)
+    notes = prose(N_("Notes"))
+    position = mapped_column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
+
+    company = relationship("Company")
+    contact = relationship("Contact")
+    stage = relationship("Stage")
+    lines = relationship(
+        "DealLine", back_populates="deal", cascade="all, delete-orphan", order_by="DealLine.position, DealLine.id"
+    )
+
+    __table_args__ = (
+        Index("ix_deal_stage_position", "stage_id", "position", "id"),
+        Index("ix_deal_department_name", "department_id", "name", "id"),
+        Index("ix_deal_closed_on", "closed_on"),
+    )
+
+    def __str__(self):
+        return self.name
+
+
+class DealLine(Recorded):
+    """One product or service in a deal. `net` = price × quantity × (1 − discount), rounded half-up to the cent."""
+
+    __tablename__ = "deal_line"
+    __sight__ = "scoped"
+    __through__ = "deal"
+
+    deal_id = link("deal", N_("Deal"), required=True)
+    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    product_id = link("product", N_("Product"))
+    description = words(N_("Description"), 300, required=True)
+    quantity = number(N_("Quantity"), 3, default=Decimal(1))
+    unit_price = number(N_("Price"), 4, default=Decimal(0), money=True)
+    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5, at_least=0, at_most=1)
+    tax_rate_id = link("tax_rate", N_("Tax rate"))
+    net = money(N_("Net"), required=True, deed=True)
+
+    deal = relationship("Deal", back_populates="lines")
+    product = relationship("Product")
+    tax_rate = relationship("TaxRate")
+
+    def __str__(self):
+        return self.description
+
+
+# --------------------------------------------------------------------------------------------- service
+
+
+class Ticket(Owned):
+    """A customer's request. The owner is the agent who works on it."""
+
+    __tablename__ = "ticket"
+    __search__ = ("subject", "body")
+
+    subject = words(N_("Subject"), 200, required=True)
+    body = prose(N_("Request"))
+    company_id = link("company", N_("Company"))
+    contact_id = link("contact", N_("Contact"))
+    stage_id = link("stage", N_("Stage"), required=True)
+    priority = choice(
+        N_("Priority"),
+        {"low": N_("Low"), "normal": N_("Normal"), "high": N_("High"), "urgent": N_("Urgent")},
+        default="normal",
+    )
+    due_on = day(N_("Due on"))
+    solved_at = moment(N_("Solved at"), deed=True)
+    position = mapped_column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
+
+    company = relationship("Company")
+    contact = relationship("Contact")
+    stage = relationship("Stage")
+    messages = relationship(
+        "TicketMessage", back_populates="ticket", cascade="all, delete-orphan", order_by="TicketMessage.id"
+    )
+
+    __table_args__ = (Index("ix_ticket_stage_position", "stage_id", "position", "id"),)
+
+    def __str__(self):
+        return self.subject
+
+
+class TicketMessage(Recorded):
+    """What was written on a ticket: a reply the customer reads, or a note for colleagues only."""
+
+    __tablename__ = "ticket_message"
+    __sight__ = "scoped"
+    __through__ = "ticket"
+
+    ticket_id = link("ticket", N_("Ticket"), required=True)
+    kind = choice(N_("Kind"), {"reply": N_("Reply"), "note": N_("Internal note")}, default="reply")
+    body = prose(N_("Text"), required=True)
+
+    ticket = relationship("Ticket", back_populates="messages")
+
+    def __str__(self):
+        return self.body[:60]
+
+
+# --------------------------------------------------------------------------------------------- marketing
+
+
+class Campaign(Owned):
+    """An effort to reach many people, with those it addresses as its members."""
+
+    __tablename__ = "campaign"
+    __search__ = ("name", "goal")
+
+    name = words(N_("Name"), 160, required=True)
+    kind = choice(
+        N_("Kind"),
+        {"mail": N_("Mailing"), "call": N_("Calls"), "event": N_("Event"), "ads": N_("Advertising")},
+        default="mail",
+    )
+    starts_on = day(N_("Starts on"))
+    ends_on = day(N_("Ends on"))
+    budget = money(N_("Budget"), at_least=0)
+    currency = currency()
+    goal = prose(N_("Goal"))
+
+    members = relationship(
+        "CampaignMember", back_populates="campaign", cascade="all, delete-orphan", order_by="CampaignMember.id"
+    )
+
+    def __str__(self):
+        return self.name
+
+
+class CampaignMember(Recorded):
+    """A contact that a campaign addresses, and how far it came with him."""
+
+    __tablename__ = "campaign_member"
+    __sight__ = "scoped"
+    __through__ = "campaign"
+
+    campaign_id = link("campaign", N_("Campaign"), required=True)
+    contact_id = link("contact", N_("Contact"), required=True)
+    status = choice(
+        N_("Status"),
+        {"planned": N_("Planned"), "reached": N_("Reached"), "answered": N_("Answered")},
+        default="planned",
+    )
+
+    campaign = relationship("Campaign", back_populates="members")
+    contact = relationship("Contact")
+
+    __table_args__ = (UniqueConstraint("campaign_id", "contact_id"),)
+
+    def __str__(self):
+        return f"#{self.id}"
+
+
+# --------------------------------------------------------------------------------------------- activities
+
+
+class Activity(Owned):
+    """A note, call, meeting, mail or task about a company, contact, deal or ticket.
+
+    It belongs to its author's department and is seen by whoever reaches that and may see all its subjects.
+    """
+
+    __tablename__ = "activity"
+    __subjects__ = ("company", "contact", "deal", "ticket")
+    __search__ = ("subject", "body")
+
+    kind = choice(
+        N_("Kind"),
+        {
+            "note": N_("Note"),
+            "call": N_("Call"),
+            "meeting": N_("Meeting"),
+            "mail": N_("Mail"),
+            "task": N_("Task"),
+        },
+        default="note",
+    )
+    subject = words(N_("Subject"), 200, required=True)
+    body = prose(N_("Text"))
+    due_on = day(N_("Due on"))
+    done_at = moment(N_("Done at"), deed=True)
+    company_id = link("company", N_("Company"))
+    contact_id = link("contact", N_("Contact"))
+    deal_id = link("deal", N_("Deal"))
+    ticket_id = link("ticket", N_("Ticket"))
+
+    company = relationship("Company")
+    contact = relationship("Contact")
+    deal = relationship("Deal")
+    ticket = relationship("Ticket")
+
+    __table_args__ = (Index("ix_activity_owner_due", "owner_id", "due_on"),)
+
+    @property
+    def is_done(self):
+        return self.done_at is not None
+
+    def __str__(self):
+        return self.subject
+
+
+# --------------------------------------------------------------------------------------------- money
+
+
+class NumberSeries(Row):
+    """The numbers of one kind of document in one year, without a gap: `last` is the last one given."""
+
+    __tablename__ = "number_series"
+    __sight__ = "reference"
+
+    name = words(N_("Series"), 40, required=True)
+    year = mapped_column(Integer, nullable=False, info={"label": N_("Year")})
+    prefix = words(N_("Prefix"), 20, required=True)
+    last = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Last number")})
+
+    __table_args__ = (UniqueConstraint("name", "year"),)
+
+    def __str__(self):
+        return f"{self.name} {self.year}"
+
+
+class Invoice(Owned):
+    """A bill. A draft until it is issued; then it has its number and the database itself keeps it as it is.
+
+    Seller and buyer stand in it as they were on that day, so that the paper can be made again from the frozen rows.
+    """
+
+    __tablename__ = "invoice"
+    __search__ = ("number", "billed_to")
+
+    number = words(N_("Number"), 40, deed=True)
+    deal_id = link("deal", N_("Deal"))
+    company_id = link("company", N_("Customer"))
+    issued_on = day(N_("Issued on"), deed=True)
+    due_on = day(N_("Due on"), deed=True)
+    issued_by_id = link("staff", N_("Issued by"), deed=True)
+    currency = currency()
+    net = money(N_("Net"), required=True, deed=True)
+    tax = money(N_("Tax"), required=True, deed=True)
+    gross = money(N_("Total"), required=True, deed=True)
+    billed_to = words(N_("Billed to"), 160, required=True)
+    billing_address = prose(N_("Billing address"))
+    billing_tax_id = words(N_("Customer's VAT id"), 40)
+    seller_name = words(N_("Seller"), 160)
+    seller_address = prose(N_("Seller's address"))
+    seller_tax_id = words(N_("Seller's tax id"), 60)
+    seller_bank = words(N_("Seller's bank"), 200)
+
+    deal = relationship("Deal")
+    company = relationship("Company")
+    issued_by = relationship("Staff", foreign_keys=[issued_by_id])
+    lines = relationship(
+        "InvoiceLine",
+        back_populates="invoice",
+        cascade="all, delete-orphan",
+        order_by="InvoiceLine.position, InvoiceLine.id",
+    )
+    payments = relationship("Payment", back_populates="invoice", order_by="Payment.paid_on, Payment.id")
+
+    __table_args__ = (
+        UniqueConstraint("number"),
+        CheckConstraint("(number IS NULL) = (issued_on IS NULL)", name="number_with_date"),
+        Index("ix_invoice_issued_on", "issued_on"),
+    )
+
+    @property
+    def is_issued(self):
+        return self.number is not None
+
+    def __str__(self):
+        return self.number or f"#{self.id}"
+
+
+class InvoiceLine(Recorded):
+    """One line of a bill, copied from the deal: what was sold, at what price, with which tax."""
+
+    __tablename__ = "invoice_line"
+    __sight__ = "scoped"
+    __through__ = "invoice"
+
+    invoice_id = link("invoice", N_("Invoice"), required=True)
+    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    product_id = link("product", N_("Product"))
+    description = words(N_("Description"), 300, required=True)
+    unit = words(N_("Unit"), 60)
+    quantity = number(N_("Quantity"), 3, default=Decimal(1))
+    unit_price = number(N_("Price"), 4, default=Decimal(0), money=True)
+    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5)
+    tax_percent = number(N_("Tax %"), 3, default=Decimal(0), precision=6)
+    net = money(N_("Net"), required=True)
+
+    invoice = relationship("Invoice", back_populates="lines")
+    product = relationship("Product")
+
+    def __str__(self):
+        return self.description
+
+
+class Payment(Recorded):
+    """Money received on an invoice; a negative amount takes one back."""
+
+    __tablename__ = "payment"
+    __sight__ = "scoped"
+    __through__ = "invoice"
+
+    invoice_id = link("invoice", N_("Invoice"), required=True)
+    paid_on = day(N_("Paid on"), required=True)
+    amount = money(N_("Amount"), required=True)
+    method = choice(
+        N_("Method"),
+        {"transfer": N_("Bank transfer"), "card": N_("Card"), "cash": N_("Cash"), "debit": N_("Direct debit")},
+        default="transfer",
+    )
+    reference = words(N_("Reference"), 140)
+
+    invoice = relationship("Invoice", back_populates="payments")
+
+    def __str__(self):
+        return f"{self.amount}"
+
+
+class Document(Row):
+    """The bytes of a paper that left the house. Written once; the database refuses to change or delete it."""
+
+    __tablename__ = "document"
+    __sight__ = "scoped"
+    __through__ = "record"
+
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    kind = words(N_("Kind"), 20, required=True)
+    name = words(N_("File name"), 200, required=True)
+    media_type = words(N_("Media type"), 100, required=True)
+    sha256 = words(N_("SHA-256"), 64, required=True)
+    size = mapped_column(Integer, nullable=False, info={"label": N_("Bytes")})
+    content = mapped_column(LargeBinary, nullable=False, deferred=True, info={"label": N_("Content")})
+    created_at = moment(N_("Created"), required=True)
+
+    __table_args__ = (UniqueConstraint("entity", "record_id", "kind"),)
+
+    def __str__(self):
+        return self.name
+
+
+# --------------------------------------------------------------------------------------------- memory
+
+
+class ExternalKey(Row):
+    """Under which id another system knows a record of ours; imports match by it."""
+
+    __tablename__ = "external_key"
+    __sight__ = "scoped"
+    __through__ = "record"
+
+    source = words(N_("Source"), 60, required=True)
+    entity = words(N_("Entity"), 40, required=True)
+    their_id = words(N_("Their id"), 120, required=True)
+    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+
+    __table_args__ = (
+        UniqueConstraint("source", "entity", "their_id"),
+        Index("ix_external_key_record", "entity", "record_id"),
+    )
+
+
+class ChangeSet(Row):
+    """What was changed together: by whom, when, through which door, and why. Seen by who sees one of its changes."""
+
+    __tablename__ = "change_set"
+    __sight__ = "scoped"
+
+    at = moment(N_("At"), required=True)
+    by_id = link("staff", N_("By"))
+    door = words(N_("Door"), 20, required=True)
+    why = words(N_("Why"), 300)
+
+    by = relationship("Staff")
+    changes = relationship("Change", back_populates="change_set", viewonly=True)
+
+
+class Change(Row):
+    """One row that was added, edited or deleted: `values` maps a column to [before, after].
+
+    `root` is the record in whose history it stands: a deal for its lines, else the row itself.
+    """
+
+    __tablename__ = "change"
+    __sight__ = "scoped"
+    __through__ = "root"
+
+    change_set_id = link("change_set", N_("Change set"), required=True)
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    root_entity = words(N_("Record kind"), 40, required=True)
+    root_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    action = choice(
+        N_("Action"), {"add": N_("added"), "edit": N_("edited"), "delete": N_("deleted")}, default="edit"
+    )
+    values = mapped_column(JSON, nullable=False, info={"label": N_("Values")})
+
+    change_set = relationship("ChangeSet", back_populates="changes")
+
+    __table_args__ = (Index("ix_change_root", "root_entity", "root_id", "id"),)
+
+
+class SearchEntry(Row):
+    """The words by which a record is found, folded: lower case, no diacritics, Latin letters."""
+
+    __tablename__ = "search_entry"
+    __sight__ = "scoped"
+    __through__ = "record"
+
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    department_id = mapped_column(Integer, nullable=True, info={"label": N_("Department")})
+    text = prose(N_("Text"), required=True)
+
+    __table_args__ = (UniqueConstraint("entity", "record_id"),)
+
+
+# FAB's own tables, named one by one: a new one that comes with an update must be judged before it is used.
+SECURITY_TABLES = frozenset(
+    "ab_api_key ab_group ab_group_role ab_permission ab_permission_view ab_permission_view_role ab_register_user "
+    "ab_role ab_user ab_user_group ab_user_role ab_view_menu".split()
+)
+
+ENTITIES = {
+    mapper.class_.__tablename__: mapper.class_
+    for mapper in sorted(Row.registry.mappers, key=lambda mapper: mapper.class_.__name__)
+    if issubclass(mapper.class_, Row)
+}

@@ -1,0 +1,104 @@
+"""Who may do what: one table. Read a role aloud: "sales works deals of its own department".
+
+A grant is an entity, the verbs on it, how far they reach, and at most one named condition (`app/access.py` knows it).
+`upgrade` writes these roles and their permissions into Flask-AppBuilder's tables; nothing else does.
+"""
+
+from typing import NamedTuple
+
+# How far a grant reaches, from near to far.
+OWN = "own"  # rows one looks after
+DEPARTMENT = "department"  # rows of one's department
+BELOW = "below"  # rows of one's department and of all below it
+ALL = "all"  # every row
+
+# The verbs there are for each entity: reading, writing, and its deeds.
+SEE = ("see",)
+WRITE = ("see", "add", "edit", "delete")
+VERBS = {
+    "company": WRITE,
+    "contact": WRITE,
+    "deal": (*WRITE, "win", "lose"),
+    "activity": WRITE,
+    "ticket": (*WRITE, "reply", "solve"),
+    "campaign": WRITE,
+    "invoice": (*WRITE, "issue", "pay"),
+    "product": WRITE,
+    "tax_rate": WRITE,
+    "pipeline": WRITE,
+    "stage": WRITE,
+    "department": WRITE,
+    "staff": WRITE,
+    "number_series": ("see", "edit", "add"),
+    "account": ("see", "edit"),  # sign-in names, passwords, roles
+    "sales_report": SEE,
+}
+
+
+class Grant(NamedTuple):
+    entity: str
+    verbs: tuple
+    reach: str
+    condition: str | None = None
+
+
+def works(*entities, reach):
+    """Everything that can be done with these entities."""
+    return [Grant(entity, VERBS[entity], reach) for entity in entities]
+
+
+def reads(*entities, reach, only=None):
+    """Look, not touch; `only` names the condition under which."""
+    return [Grant(entity, SEE, reach, only) for entity in entities]
+
+
+def widened(grants):
+    """The same grants for a head: what reached the own department reaches all below it too."""
+    return [grant._replace(reach=BELOW) if grant.reach == DEPARTMENT else grant for grant in grants]
+
+
+BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice")
+
+EVERYONE = reads("department", "staff", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL)
+
+SALES = [
+    *works("company", "contact", "deal", "activity", reach=DEPARTMENT),
+    *reads("invoice", "sales_report", reach=DEPARTMENT),
+]
+SUPPORT = [
+    *reads("company", "contact", reach=ALL),
+    *works("ticket", "activity", reach=DEPARTMENT),
+]
+MARKETING = [
+    *reads("company", "contact", reach=ALL),
+    *works("campaign", "activity", reach=DEPARTMENT),
+]
+FINANCE = [
+    *reads("company", reach=ALL, only="customer"),
+    *reads("deal", reach=ALL, only="won"),
+    *works("invoice", "number_series", reach=ALL),
+    *works("activity", reach=DEPARTMENT),
+    *works("product", "tax_rate", reach=ALL),
+    *reads("sales_report", reach=ALL),
+]
+
+ROLES = {
+    "sales": SALES,
+    "support": SUPPORT,
+    "marketing": MARKETING,
+    "finance": FINANCE,
+    "head of sales": widened(SALES),
+    "head of support": widened(SUPPORT),
+    "head of marketing": widened(MARKETING),
+    "head of finance": widened(FINANCE),
+    "director": reads(*BUSINESS, "sales_report", reach=ALL),
+    "reader": reads(*BUSINESS, reach=DEPARTMENT),
+    "admin": works(
+        "department", "staff", "account", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL
+    ),
+}
+
+
+def grants_of(roles):
+    """All grants of these roles together, and what everyone signed in may. An unknown role grants nothing."""
+    return tuple(dict.fromkeys([*EVERYONE, *(grant for role in roles for grant in ROLES.get(role, ()))]))
