@@ -56,6 +56,7 @@ class Principal:
     id: int | None
     username: str
     name: str = ""
+    title: str = ""
     department_id: int | None = None
     below: frozenset = frozenset()  # the department and all below it
     roles: tuple = ()

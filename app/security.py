@@ -1,0 +1,202 @@
+"""Accounts: who may sign in, with which password and roles. Loads a person before any principal stands.
+
+Everything here works in short system sessions of its own or in a session it is given; it never touches a request.
+"""
+
+import secrets
+from datetime import UTC, datetime
+
+from flask_appbuilder.security.sqla.models import Permission, PermissionView, Role, User, ViewMenu
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from app import access, roles
+from app.models import Department, Staff
+
+DEMO_USERNAMES = (
+    "admin",
+    "director",
+    "head.sales",
+    "rep.north",
+    "rep.south",
+    "head.support",
+    "agent",
+    "marketer",
+    "finance",
+)
+DEMO_PASSWORD = "demo"
+
+# Checked when the name is unknown, so that the answer takes as long as for a known one.
+_NOBODY = generate_password_hash(secrets.token_hex())
+
+
+def load_principal(user_id):
+    """The person with this account as a principal, or None when the account is gone or inactive."""
+    with access.system_session("sign-in", door="sign-in", writes=False) as session:
+        user = session.get(User, user_id, options=[selectinload(User.roles)])
+        if user is None or not user.active:
+            return None
+        staff = session.get(Staff, user_id)
+        return _principal(session, user, staff)
+
+
+def authenticate(username, password):
+    """The id of the active account with this name (or mail address) and password, or None.
+
+    Names known and unknown take the same time; the hash is computed outside any transaction.
+    """
+    with access.system_session("sign-in", door="sign-in", writes=False) as session:
+        by_name = select(User).where((User.username == username) | (User.email == username))
+        user = session.scalars(by_name.order_by(User.username != username)).first()
+        known = (user.id, user.password) if user is not None and user.active and user.password else (None, _NOBODY)
+    user_id, password_hash = known
+    is_right = check_password_hash(password_hash, password)
+    if user_id is None:
+        return None
+    with access.system_session("sign-in", door="sign-in") as session:
+        user = session.get(User, user_id)
+        if is_right:
+            user.last_login = datetime.now(UTC).replace(tzinfo=None)
+            user.login_count, user.fail_login_count = (user.login_count or 0) + 1, 0
+        else:
+            user.fail_login_count = (user.fail_login_count or 0) + 1
+    return user_id if is_right else None
+
+
+def sync_roles(session):
+    """Write the table of roles into FAB's own: roles, permissions, and which role has which. Idempotent."""
+    for name in roles.ROLES:
+        if session.scalar(select(Role).where(Role.name == name)) is None:
+            session.add(Role(name=name))
+    session.flush()
+    pairs = {}
+    for entity, verbs in roles.VERBS.items():
+        view = _named(session, ViewMenu, entity)
+        for verb in verbs:
+            permission = _named(session, Permission, f"can_{verb}")
+            where = {"permission_id": permission.id, "view_menu_id": view.id}
+            pair = session.scalars(select(PermissionView).filter_by(**where)).first()
+            if pair is None:
+                pair = PermissionView(**where)
+                session.add(pair)
+            pairs[verb, entity] = pair
+    session.flush()
+    for name in roles.ROLES:
+        role = session.scalars(select(Role).where(Role.name == name)).one()
+        wanted = {pairs[verb, grant.entity] for grant in roles.grants_of([name]) for verb in grant.verbs}
+        if set(role.permissions) != wanted:
+            role.permissions = sorted(wanted, key=lambda pair: pair.id)
+
+
+def create_account(
+    session, *, username, first_name, last_name, email, department_id, roles, password=None, active=True, **profile
+):
+    """A new account with its staff profile, in the given session. Without a password nobody can sign in with it."""
+    user = User(
+        username=username,
+        first_name=first_name,
+        last_name=last_name,
+        email=email,
+        active=active,
+        password=generate_password_hash(password) if password else None,
+        roles=_roles(session, roles),
+    )
+    session.add(user)
+    session.flush()
+    name = " ".join(part for part in (first_name, last_name) if part)
+    staff = Staff(id=user.id, name=name, department_id=department_id, **profile)
+    session.add(staff)
+    session.flush()
+    return staff
+
+
+def set_roles(session, user_id, names):
+    """Give the account exactly these roles."""
+    session.get(User, user_id).roles = _roles(session, names)
+
+
+def set_password(session, user_id, password):
+    session.get(User, user_id).password = generate_password_hash(password)
+
+
+def set_active(session, user_id, active, *, today):
+    """Let the account sign in, or no longer; who is shut out has left on that day."""
+    session.get(User, user_id).active = active
+    staff = session.get(Staff, user_id)
+    if staff is not None:
+        staff.left_on = None if active else staff.left_on or today
+
+
+def create_first_admin(session):
+    """On a database without accounts: one `admin` with a random password, which is returned; otherwise None."""
+    if session.scalar(select(User.id).limit(1)) is not None:
+        return None
+    password = secrets.token_urlsafe(12)
+    department = session.scalars(select(Department).order_by(Department.id)).first()
+    create_account(
+        session,
+        username="admin",
+        first_name="",
+        last_name="Administrator",
+        email="admin@localhost",
+        department_id=department.id,
+        roles=["admin"],
+        password=password,
+    )
+    return password
+
+
+def has_demo_accounts(session):
+    """Whether an account stands open with the password that everybody knows."""
+    users = session.scalars(select(User).where(User.username.in_(DEMO_USERNAMES), User.active)).all()
+    return any(user.password and check_password_hash(user.password, DEMO_PASSWORD) for user in users)
+
+
+def _principal(session, user, staff):
+    names = tuple(sorted(role.name for role in user.roles))
+    department_id = staff.department_id if staff is not None else None
+    return access.Principal(
+        id=user.id,
+        username=user.username,
+        name=staff.name if staff is not None else user.username,
+        title=(staff.job_title if staff is not None else None) or "",
+        department_id=department_id,
+        below=_below(session, department_id),
+        roles=names,
+        language=staff.language if staff is not None else "en",
+        grants=roles.grants_of(names),
+    )
+
+
+def _below(session, department_id):
+    """The department and all below it. A loop in the tree ends where it began."""
+    if department_id is None:
+        return frozenset()
+    children = {}
+    for key, parent_id in session.execute(select(Department.id, Department.parent_id)):
+        children.setdefault(parent_id, []).append(key)
+    found, stack = set(), [department_id]
+    while stack:
+        key = stack.pop()
+        if key not in found:
+            found.add(key)
+            stack.extend(children.get(key, ()))
+    return frozenset(found)
+
+
+def _roles(session, names):
+    found = session.scalars(select(Role).where(Role.name.in_(names))).all()
+    missing = set(names) - {role.name for role in found}
+    if missing:
+        raise LookupError(f"no such role: {', '.join(sorted(missing))}")
+    return list(found)
+
+
+def _named(session, model, name):
+    row = session.scalars(select(model).where(model.name == name)).first()
+    if row is None:
+        row = model(name=name)
+        session.add(row)
+        session.flush()
+    return row
