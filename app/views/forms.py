@@ -1,0 +1,249 @@
+"""Forms from the model: one field a column, by its type and what stands on it. Pages and API validate through the same."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from functools import cache
+
+from babel.core import get_global
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import Boolean, Date, Integer, Text, select
+from wtforms import (
+    BooleanField,
+    DateField,
+    Form,
+    HiddenField,
+    IntegerField,
+    SelectField,
+    StringField,
+    TextAreaField,
+    ValidationError,
+)
+from wtforms.validators import InputRequired, Length, NumberRange, Optional
+
+from app import search
+from app.filters import LARGEST_ID
+from app.models import ENTITIES, Exact, Moment
+
+# Links to these tables are chosen from a list; all others are typed and found by name.
+CHOSEN = {"department", "staff", "stage", "pipeline", "tax_rate"}
+SUGGESTED = 30
+
+
+class ExactField(StringField):
+    """A decimal number with at most `places` digits behind the point; a comma is read as a point."""
+
+    def __init__(self, *args, kind, least=None, most=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kind, self.least, self.most = kind, least, most
+        self.render_kw = {"inputmode": "decimal", **(self.render_kw or {})}
+
+    def _value(self):
+        if self.raw_data:
+            return self.raw_data[0]
+        return "" if self.data is None else f"{self.data.normalize():f}"
+
+    def process_formdata(self, valuelist):
+        self.data = None
+        text = valuelist[0].strip().replace(" ", "") if valuelist else ""
+        if not text:
+            return
+        try:
+            value = Decimal(text.replace(",", ".") if "." not in text else text)
+        except InvalidOperation:
+            raise ValueError(gettext("This is not a number.")) from None
+        if not value.is_finite() or abs(value) >= 10 ** (self.kind.precision - self.kind.scale):
+            raise ValueError(gettext("This number is too large."))
+        if value != round(value, self.kind.scale):
+            raise ValueError(gettext("At most %(places)s decimal places.", places=self.kind.scale))
+        if self.least is not None and value < self.least or self.most is not None and value > self.most:
+            raise ValueError(_range_words(self.least, self.most))
+        self.data = value
+
+
+class LinkField(StringField):
+    """A link to a record, typed by name and found again by its number: "Around the Horn (#4)".
+
+    `not_visible` stands for a link to a row the reader may not see: it is shown as such and kept as it is.
+    """
+
+    def __init__(self, *args, target, session=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.target, self.session, self.not_visible, self._suggested = target, session, False, None
+
+    def use(self, session, row_id):
+        """Look up what stands in the link now, through the session's sight."""
+        self.session = session
+        self.not_visible = row_id is not None and session.get(self.target, row_id) is None
+
+    @property
+    def datalist(self):
+        found = self._suggested
+        if found is None:
+            newest = select(self.target).order_by(self.target.id.desc()).limit(SUGGESTED)
+            found = [] if self.not_visible else self.session.scalars(newest).all()
+        return [named(row) for row in found]
+
+    def _value(self):
+        if self.raw_data:
+            return self.raw_data[0]
+        row = self.session.get(self.target, self.data) if self.data is not None else None
+        return "" if row is None else named(row)
+
+    def process_formdata(self, valuelist):
+        if self.not_visible or not valuelist:
+            return
+        text = valuelist[0].strip()
+        if not text:
+            self.data = None
+            return
+        self.data = self._found(text)
+
+    def _found(self, text):
+        number = re.search(r"#(\d{1,10})\)?$", text)
+        if number:
+            key = int(number.group(1))
+            row = self.session.get(self.target, key) if key <= LARGEST_ID else None
+            if row is None:
+                raise ValueError(gettext("There is no such record."))
+            return row.id
+        if not search.fold(text) or "\x00" in text:
+            raise ValueError(gettext("There is no such record."))
+        like = self.session.scalars(select(self.target).where(search.matching(self.target, text)).limit(SUGGESTED)).all()
+        same = [row for row in like if search.fold(str(row)) == search.fold(text)]
+        if len(same) == 1:
+            return same[0].id
+        self._suggested = same or like
+        if not like:
+            raise ValueError(gettext("Nothing is named “%(text)s”.", text=text[:80]))
+        raise ValueError(gettext("Which one? %(names)s", names=", ".join(named(row) for row in self._suggested[:5])))
+
+
+def named(row):
+    """How a record is written into a text field."""
+    return f"{row} (#{row.id})"
+
+
+class RecordForm(Form):
+    """What all record forms share: the version that the reader saw, and how values come and go."""
+
+    version = HiddenField()
+
+    def fields_shown(self):
+        return [field for field in self if field.name != "version"]
+
+    def apply(self, row):
+        """Put what was typed onto the row; links that were not shown stay as they are."""
+        for field in self.fields_shown():
+            if not getattr(field, "not_visible", False) and getattr(row, field.name) != field.data:
+                setattr(row, field.name, field.data)
+
+
+@cache
+def form_class(model, names):
+    """The form over these columns of a model."""
+    fields = {name: _field(model, model.__table__.c[name]) for name in names}
+    return type(f"{model.__name__}Form", (RecordForm,), fields)
+
+
+def columns_to_edit(model):
+    """The columns that people fill in: not keys, stamps, positions, nor what a deed writes."""
+    left_out = {"id", "position"} if hasattr(model, "owner_id") else {"id"}
+    return tuple(
+        column.name
+        for column in _in_reading_order(model)
+        if column.name not in left_out and not column.info.get("stamped") and not column.info.get("deed")
+    )
+
+
+def _in_reading_order(model):
+    """The model's own columns first, then who it belongs to, then the long texts."""
+    columns = [column for column in model.__table__.c if column.info.get("label")]
+    return sorted(
+        columns,
+        key=lambda column: (
+            isinstance(column.type, Text),
+            column.name in ("department_id", "owner_id"),
+            list(model.__table__.c).index(column) if column.name not in _ADDRESS else 500,
+        ),
+    )
+
+
+_ADDRESS = ("street", "postal_code", "city", "region", "country")
+
+
+def _field(model, column):
+    info, kind = column.info, column.type
+    label, hint = lazy_gettext(info["label"]), lazy_gettext(info["hint"]) if info.get("hint") else ""
+    required = not column.nullable and not isinstance(kind, Boolean) and column.default is None
+    checks = [InputRequired(lazy_gettext("This is needed."))] if required else [Optional()]
+    settings = {"label": label, "description": hint}
+    if column.foreign_keys:
+        target = ENTITIES[next(iter(column.foreign_keys)).column.table.name]
+        if target.__tablename__ in CHOSEN:
+            return SelectField(validators=checks, coerce=_key, **settings)
+        return LinkField(validators=checks, target=target, **settings)
+    if "choices" in info:
+        choices = [(value, lazy_gettext(words)) for value, words in info["choices"].items()]
+        return SelectField(validators=[InputRequired()], choices=choices, default=column.default.arg, **settings)
+    if isinstance(kind, Boolean):
+        return BooleanField(default=column.default.arg if column.default is not None else False, **settings)
+    if isinstance(kind, Exact):
+        return ExactField(validators=checks, kind=kind, least=info.get("at_least"), most=info.get("at_most"), default=_default(column), **settings)
+    if isinstance(kind, Integer):
+        least, most = info.get("at_least", -LARGEST_ID), info.get("at_most", LARGEST_ID)
+        between = NumberRange(least, most, _range_words(least, most))
+        return IntegerField(validators=[*checks, between], default=_default(column), **settings)
+    if isinstance(kind, Date):
+        return DateField(validators=checks, **settings)
+    if isinstance(kind, Moment):
+        raise TypeError(f"{column}: moments are stamped, not typed")
+    if isinstance(kind, Text):
+        return TextAreaField(validators=[*checks, Length(max=100_000), _storable], filters=[_tidy], **settings)
+    checks += [Length(max=kind.length), _storable, *_FORMATS.get(info.get("format"), ())]
+    if info.get("currency"):
+        checks.append(_currency_code)
+    return StringField(validators=checks, filters=[_tidy], render_kw={"maxlength": kind.length}, **settings)
+
+
+def _default(column):
+    return column.default.arg if column.default is not None and column.default.is_scalar else None
+
+
+def _key(value):
+    return int(value) if value not in (None, "", "None") else None
+
+
+def _tidy(text):
+    text = text.strip() if isinstance(text, str) else text
+    return text or None
+
+
+def _range_words(least, most):
+    if most is None or most == LARGEST_ID:
+        return gettext("Not less than %(least)s.", least=least)
+    return gettext("From %(least)s to %(most)s.", least=least, most=most)
+
+
+def _storable(_form, field):
+    """What no database keeps (NUL, half of a surrogate pair) is refused here, not by the database."""
+    text = field.data or ""
+    if "\x00" in text or re.search("[\ud800-\udfff]", text):
+        raise ValidationError(gettext("This holds a character that cannot be stored."))
+
+
+def _email(_form, field):
+    if field.data and not re.fullmatch(r"[^@\s]+@[^@\s]+", field.data):
+        raise ValidationError(gettext("This is not a mail address."))
+
+
+def _phone(_form, field):
+    if field.data and not re.search(r"\d", field.data):
+        raise ValidationError(gettext("This is not a phone number."))
+
+
+def _currency_code(_form, field):
+    if (field.data or "") not in get_global("all_currencies"):
+        raise ValidationError(gettext("This is not a currency: three letters, such as EUR."))
+
+
+_FORMATS = {"email": (_email,), "phone": (_phone,)}
