@@ -10,11 +10,9 @@ from alembic import context
 from sqlalchemy import text
 
 from app.access import DOOR
+from app.commands.upgrade import UPGRADE_LOCK
 from app.extensions import db
 from app.models import Exact, Moment
-
-# Any number will do, as long as nothing else locks it: "Foyer" in ASCII.
-MIGRATION_LOCK = 0x466F796572
 
 
 def render_item(kind, item, autogen_context):
@@ -50,7 +48,7 @@ def run_online():
             _run_on_sqlite(connection)
         else:
             with connection.begin():
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
                 _run(connection)
 
 
