@@ -1,0 +1,43 @@
+"""How values read: money, days, moments, numbers; the same on screen and in a PDF.
+
+Pure: the reader's locale and time zone come as arguments. A missing value reads as an empty text.
+"""
+
+from datetime import UTC
+from decimal import Decimal
+
+from babel.dates import format_date, format_datetime, get_timezone
+from babel.numbers import format_currency, format_decimal, format_percent
+
+
+def money(value, currency, locale="en"):
+    """An amount to the cent with its currency: 1234.5, "EUR" -> “€1,234.50”."""
+    return "" if value is None else format_currency(value, currency, locale=locale)
+
+
+def day(value, locale="en"):
+    """A date as one writes it in a letter: “3 Feb 2026”, in the order of the locale."""
+    return "" if value is None else format_date(value, "medium", locale=locale)
+
+
+def moment(value, locale="en", timezone="UTC"):
+    """A moment on the reader's clock. Moments without a zone are UTC, as the database keeps them."""
+    if value is None:
+        return ""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return format_datetime(aware, "medium", tzinfo=get_timezone(timezone), locale=locale)
+
+
+def number(value, locale="en"):
+    """A number with all its places and no padding: 1.500 -> “1.5”."""
+    return "" if value is None else format_decimal(value, locale=locale, decimal_quantization=False)
+
+
+def percent(value, locale="en"):
+    """A share of one, as percent: 0.125 -> “12.5%”."""
+    return "" if value is None else format_percent(value, locale=locale, decimal_quantization=False)
+
+
+def rate(value, locale="en"):
+    """A rate that is kept in percent: 19.000 -> “19%”."""
+    return "" if value is None else percent(Decimal(value) / 100, locale)
