@@ -290,14 +290,15 @@ def _summary(session, period, currency, all_outcomes):
     return Summary(
         won=Amount(*one(WON)),
         lost=Amount(*one(LOST)) if all_outcomes else None,
-        win_rate=Decimal(win_rate.won) / win_rate.number if win_rate and win_rate.number else None,
-        days_to_win=_rounded(Decimal(days.days) / days.number) if days.number else None,
+        win_rate=_mean(win_rate.won, win_rate.number, "0.001") if win_rate else None,
+        days_to_win=_mean(days.days, days.number, "0.1"),
         revenue=Amount(*one(REVENUE)),
     )
 
 
-def _rounded(number):
-    return number.quantize(Decimal("0.1"), ROUND_HALF_UP)
+def _mean(whole, number, step):
+    """The whole shared out over a number, rounded half-up to `step`; None over nothing."""
+    return (Decimal(whole) / number).quantize(Decimal(step), ROUND_HALF_UP) if number else None
 
 
 def _parts(session, period, currency):
@@ -314,21 +315,18 @@ def _table(session, figure, period, currency, target):
     # One more SELECT, not a join: whom the reader may not see keeps his sum and goes without a name.
     wanted = select(target.id, target.name).where(target.id.in_(figure.groups(period, currency)))
     names = dict(session.execute(wanted).all())
-    named, hidden = [], Amount()
+    named, nobody, hidden = [], Amount(), Amount()
     for key, number, value in found:
         if key is None:
-            named.append(Line(number, value, "none"))
+            nobody += Amount(number, value)
         elif key in names:
             named.append(Line(number, value, "named", names[key], key))
         else:
             hidden += Amount(number, value)
-    named.sort(key=lambda line: (-line.value, line.name or ""))
+    named.sort(key=lambda line: (-line.value, line.name))
     kept, rest = named[:LONGEST_TABLE], named[LONGEST_TABLE:]
-    if rest:
-        summed = sum(rest, Amount())
-        kept.append(Line(summed.number, summed.value, "rest", str(len(rest))))
-    if hidden.number:
-        kept.append(Line(hidden.number, hidden.value, "hidden"))
+    others = (("rest", str(len(rest)), sum(rest, Amount())), ("none", None, nobody), ("hidden", None, hidden))
+    kept += [Line(amount.number, amount.value, kind, name) for kind, name, amount in others if amount.number]
     return tuple(kept)
 
 
