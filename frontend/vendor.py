@@ -1,7 +1,7 @@
 """Copy what the face needs from node_modules into app/static/vendor, with licences and a manifest of hashes.
 
-Run `npm ci --ignore-scripts --omit=optional` here, then `python frontend/vendor.py` (it needs tinycss2 and fontTools,
-which WeasyPrint brings). The result is committed, so that neither CI nor production needs npm.
+Run `npm ci --ignore-scripts --omit=optional` here, then `python frontend/vendor.py` (it needs tinycss2 and
+fontTools, which WeasyPrint brings). The result is committed, so that neither CI nor production needs npm.
 """
 
 import hashlib
@@ -20,55 +20,22 @@ HERE = Path(__file__).resolve().parent
 MODULES = HERE / "node_modules"
 VENDOR = HERE.parent / "app" / "static" / "vendor"
 
-# Families of Tabler that Foyer has components of its own for, or no use for. Everything else is kept, so that a
-# colleague may use an ordinary Tabler class without running this script again.
-UNUSED_FAMILIES = """
-    accordion aspect- avatar- bg-azure bg-blue bg-bitcoin bg-cyan bg-facebook bg-flickr bg-github bg-google bg-gray bg-green
-    bg-indigo bg-instagram bg-lime bg-linkedin bg-muted bg-orange bg-pink bg-pinterest bg-purple bg-red bg-rss bg-tabler
-    bg-teal bg-tumblr bg-twitter bg-vimeo bg-vk bg-x bg-yellow bg-youtube bg-dribbble bg-gradient bg-inverted bg-cover
-    border-azure border-blue border-cyan border-green border-indigo border-lime border-orange border-pink border-purple
-    border-red border-teal border-yellow btn-animate btn-azure btn-blue btn-bitcoin btn-cyan btn-dark btn-facebook
-    btn-flickr btn-github btn-google btn-green btn-indigo btn-info btn-instagram btn-light btn-lime btn-linkedin
-    btn-orange btn-pink btn-pinterest btn-purple btn-red btn-rss btn-secondary btn-success btn-tabler btn-teal
-    btn-tumblr btn-twitter btn-vimeo btn-vk btn-warning btn-x btn-yellow btn-youtube btn-dribbble btn-floating
-    calendar callout card-rotate card-stacked carousel chart- chat chip col-form-label-lg col-sm col-lg col-xl col-xxl
-    countdown datagrid demo- divide dropzone fc- flag focus-ring form-colorinput form-floating form-imagecheck form-range
-    fslightbox g-sm g-lg g-xl g-xxl gx-sm gx-lg gx-xl gx-xxl gy-sm gy-lg gy-xl gy-xxl grid- highlight hljs hover-
-    icon-link icon-pulse icon-rotate icon-tada img-responsive img-thumbnail input-icon-addon jsvectormap js- jvm
-    layout- legend- link- list-timeline litepicker markdown modal nav-segmented navbar noUi noui object- offcanvas
-    offset-sm offset-lg offset-xl offset-xxl otp page- payment placeholder plyr popover pricing ribbon rating-
-    row-cols row-deck shape- signal signature social sortable space- sparkline stars status- steps step- strength
-    switch-icon tag- tags- tabler- text-azure text-blue text-bitcoin text-bg-azure text-bg-blue text-bg-cyan text-cyan
-    text-facebook text-flickr text-github text-google text-gray text-green text-indigo text-instagram text-lime
-    text-linkedin text-orange text-pink text-pinterest text-purple text-red text-rss text-tabler text-teal text-tumblr
-    text-twitter text-vimeo text-vk text-x text-yellow text-youtube text-dribbble theme- timeline tom- tooltip tracking
-    ts- turbo tinymce vc- wizard ratio- vr avatar bs- hr- empty dimmer toast antialiased chart card-tabs nav-bordered
-    list-group segmented
-""".split()
-UNUSED_SIZES = re.compile(r"-(sm|lg|xl|xxl)-(\d|auto|none|inline|block|flex|grid|row|column|start|end|center|fill|grow|"
-                          r"shrink|wrap|nowrap|between|around|evenly|stretch|baseline|first|last|table|contents)|"
-                          r"-print-|-n\d$|\[data-bs-theme-|\[data-vc|\.theme-")
+# Beginnings of class names of Tabler that Foyer has components of its own for, or no use for. Everything else
+# is kept, so that a colleague may use an ordinary Tabler class without running this script again.
+UNUSED_FAMILIES = tuple((HERE / "unused.txt").read_text().split())
+UNUSED_SIZES = re.compile(
+    r"-(sm|lg|xl|xxl)-(\d|auto|none|inline|block|flex|grid|row|column|start|end|center|fill|grow|shrink|wrap|nowrap|"
+    r"between|around|evenly|stretch|baseline|first|last|table|contents)|"
+    r"-print-|-n\d$|\[data-bs-theme-|\[data-vc|\.theme-"
+)
 CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
 
 ALPHABETS = ("latin", "latin-ext", "cyrillic", "greek")
 # The variable latin-ext file weighs 85 kB; the letters of European names in it weigh a fifth of that.
-EUROPEAN_LETTERS = "U+0100-017F,U+018F,U+0192,U+0218-021B,U+0259,U+1E80-1E85,U+1E9E,U+1EF2-1EF3,U+2020,U+20A0-20AB,U+20AD-20C0"
-
-MIT = """{copyright}
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
+EUROPEAN_LETTERS = (
+    "U+0100-017F,U+018F,U+0192,U+0218-021B,U+0259,U+1E80-1E85,U+1E9E,U+1EF2-1EF3,"
+    "U+2020,U+20A0-20AB,U+20AD-20C0"
+)
 
 
 def main():
@@ -104,18 +71,18 @@ def copy_script(package, path):
 
 
 def write_tabler():
-    """Tabler's style sheet without the families that Foyer has no use for; nothing in it is changed otherwise."""
+    """Tabler's style sheet without the families that Foyer has no use for, and else unchanged."""
     source = (MODULES / "@tabler/core/dist/css/tabler.min.css").read_text()
     folder = folder_of("@tabler/core")
     banner = re.search(r"/\*!.*?\*/", source, re.S).group(0)
-    (folder / "tabler.css").write_text(f"{banner}\n" + trimmed(tinycss2.parse_stylesheet(source, True, True)) + "\n")
-    # The package carries no licence file: its banner names the licence, whose text is added here.
-    notices = "\n".join(line.strip(" *") for line in banner.splitlines() if "Copyright" in line)
-    (folder / "LICENSE").write_text("The MIT License\n\n" + MIT.format(copyright=notices))
+    rules = tinycss2.parse_stylesheet(source, skip_comments=True, skip_whitespace=True)
+    (folder / "tabler.css").write_text(f"{banner}\n{trimmed(rules)}\n")
+    # The package carries no licence file: its banner names authors and licence, and the text is kept here.
+    shutil.copyfile(HERE / "tabler.LICENSE", folder / "LICENSE")
 
 
 def trimmed(rules):
-    """The rules that are left when unused selectors go, and rules and media queries without a selector with them."""
+    """The rules that are left when unused selectors go, and with them what has no selector left."""
     kept = []
     for rule in rules:
         if rule.type == "qualified-rule":
@@ -145,15 +112,19 @@ def is_wanted(selector):
 
 
 def write_icons():
-    """One sprite of the icons in icons.txt; stroke and fill come from the `icon` class of the using element."""
+    """One sprite of the icons in icons.txt; stroke and fill come from the class `icon` where it is used."""
     folder = folder_of("@tabler/icons")
     symbols = []
     for name in (HERE / "icons.txt").read_text().split():
         drawing = ElementTree.parse(MODULES / f"@tabler/icons/icons/outline/{name}.svg").getroot()
-        paths = "".join(f'<path d="{path.get("d")}"/>' for path in drawing.iter("{http://www.w3.org/2000/svg}path")
-                        if path.get("stroke") != "none")
+        paths = "".join(
+            f'<path d="{path.get("d")}"/>'
+            for path in drawing.iter("{http://www.w3.org/2000/svg}path")
+            if path.get("stroke") != "none"
+        )
         symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{paths}</symbol>')
-    (folder / "sprite.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg">\n' + "\n".join(symbols) + "\n</svg>\n")
+    drawings = "\n".join(symbols)
+    (folder / "sprite.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg">\n{drawings}\n</svg>\n')
     shutil.copyfile(MODULES / "@tabler/icons/LICENSE", folder / "LICENSE")
 
 
@@ -176,29 +147,32 @@ def write_screen_font():
 
 
 def write_print_fonts():
-    """Inter regular and bold as fixed faces: WeasyPrint sets documents with them and reaches for no system font."""
+    """Inter regular and bold as fixed faces, with which WeasyPrint sets documents without any system font."""
     package = "@fontsource/inter"
     folder = folder_of(package)
     faces = []
     for weight in (400, 700):
+        ranges = unicode_ranges(MODULES / package / f"{weight}.css")
         for alphabet in ALPHABETS:
             name = f"inter-{alphabet}-{weight}-normal.woff2"
             shutil.copyfile(MODULES / package / "files" / name, folder / name)
-            faces.append(font_face("Inter", weight, name, unicode_ranges(MODULES / package / f"{weight}.css")[alphabet]))
+            faces.append(font_face("Inter", weight, name, ranges[alphabet]))
     (folder / "print.css").write_text("".join(faces))
     shutil.copyfile(MODULES / package / "LICENSE", folder / "LICENSE")
 
 
 def unicode_ranges(path):
     """The characters each alphabet's file holds, as the package's own style sheet says."""
-    found = re.findall(r"/\* inter-(.+?)-(?:wght|\d+)-normal \*/.*?unicode-range: ([^;]+);", path.read_text(), re.S)
-    return dict(found)
+    named = r"/\* inter-(.+?)-(?:wght|\d+)-normal \*/.*?unicode-range: ([^;]+);"
+    return dict(re.findall(named, path.read_text(), re.S))
 
 
 def font_face(family, weight, name, characters):
     """One @font-face rule."""
-    return (f"@font-face{{font-family:{family};font-style:normal;font-weight:{weight};font-display:swap;"
-            f"src:url({name}) format('woff2');unicode-range:{characters}}}\n")
+    return (
+        f"@font-face{{font-family:{family};font-style:normal;font-weight:{weight};font-display:swap;"
+        f"src:url({name}) format('woff2');unicode-range:{characters}}}\n"
+    )
 
 
 def narrowed(path, characters):
@@ -224,9 +198,14 @@ def write_manifest():
             "package": package,
             "version": facts["version"],
             "licence": facts["license"],
-            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())},
+            "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
         }
     (VENDOR / "manifest.json").write_text(json.dumps(packages, indent=2, sort_keys=True) + "\n")
+
+
+def sha256_of(path):
+    """The hash of a file as the manifest writes it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def facts_of_root():
