@@ -1,0 +1,98 @@
+"""What every test may ask for: an application on a real database, and the cast that signs in to it.
+
+No fixture keeps an application context open around a client: Flask would reuse it, and one person's sign-in
+would leak into the next request. `session` does keep one, for tests of rules; a client then refuses to work.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+
+from app import access, security
+from tests import databases
+from tests.client import Client
+
+
+def pytest_configure(config):
+    config.foyer_run = databases.start_run()
+
+
+def pytest_unconfigure(config):
+    if config.foyer_run:
+        databases.end_run(config.foyer_run)
+
+
+@pytest.fixture
+def engine(request):
+    """The database engine of this test: SQLite, unless it is marked `on_both_engines`."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def template(request):
+    """What the database holds at first: the cast, unless the test is marked `with_demo` or `without_…`."""
+    return getattr(request, "param", "cast")
+
+
+@pytest.fixture
+def database(engine, template):
+    with databases.fresh_database(engine, template) as database:
+        yield database
+
+
+@pytest.fixture
+def app(database):
+    with databases.app_on(database) as app:
+        yield app
+
+
+@pytest.fixture
+def as_system(app):
+    """`with as_system() as session:` — a system session, committed at the end of the block."""
+
+    @contextmanager
+    def begin(why="test"):
+        with app.app_context(), access.system_session(why, door="command") as session:
+            yield session
+
+    return begin
+
+
+@pytest.fixture
+def as_person(app):
+    """`with as_person("rep.north") as session:` — a session that carries this colleague."""
+
+    @contextmanager
+    def begin(username, *, writes=True):
+        with app.app_context():
+            with access.system_session("test", writes=False) as session:
+                user_id = session.scalars(access.select(security.User.id).filter_by(username=username)).one()
+            with access.session_for(security.load_principal(user_id), door="page", writes=writes) as session:
+                yield session
+
+    return begin
+
+
+@pytest.fixture
+def session(as_system):
+    """A system session for a test that opens no page; what it wrote is committed when the test has passed."""
+    with as_system() as session:
+        yield session
+
+
+@pytest.fixture
+def anonymous(app):
+    """A browser in which nobody is signed in."""
+    return Client(app)
+
+
+@pytest.fixture
+def client_for(app):
+    """`client_for("rep.north")` — a browser in which this colleague has signed in at /login/."""
+
+    def sign_in(username, password=security.DEMO_PASSWORD):
+        client = Client(app)
+        client.sign_in(username, password)
+        return client
+
+    return sign_in

