@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
@@ -15,17 +16,8 @@ from granian.server import Server
 from app.commands import CommandError
 from config import THREADS
 
-DEMO_ACCOUNTS = (
-    "admin",
-    "director",
-    "head.sales",
-    "rep.north",
-    "rep.south",
-    "head.support",
-    "agent",
-    "marketer",
-    "finance",
-)
+# Made by the parent, inherited by the workers it forks: a second start, and a renewed worker, need not wait.
+_app = None
 
 
 def add_arguments(parser):
@@ -69,27 +61,30 @@ def _why_not_bound(error, settings):
 def _prepare(settings, *, demo):
     """Migrate, and see that somebody can sign in; returns what to tell the operator about accounts."""
     from app import access, create_app, security
+    from app.commands.demo import load_if_empty
     from app.commands.upgrade import upgrade
+    from app.extensions import db
 
-    upgrade(settings, say=print)
+    global _app
+    say = partial(print, flush=True)
+    _app = create_app(settings)
+    upgrade(_app, say=say)
     if demo:
-        from app.commands.demo import load_if_empty
-
-        load_if_empty(settings, say=print)
-    app = create_app(settings)
-    with app.app_context():
-        with access.system_session("the first start makes the first account") as session:
-            has_demo = security.has_demo_accounts(session)
-            if has_demo and not settings.is_loopback:
-                raise CommandError(_demo_in_public(settings))
+        load_if_empty(_app, say=say)
+    with _app.app_context():
+        with access.system_session("the first account", door="command") as session:
             password = security.create_first_admin(session)
-        from app.extensions import db
-
+            has_demo = security.has_demo_accounts(session)
         db.engine.dispose()  # no worker may inherit a connection
+    if has_demo and not settings.is_loopback:
+        raise CommandError(_demo_in_public(settings))
     if password:
-        return [f"  The first account: admin, password {password} (shown once; change it after signing in)"]
+        return [f"  The first account: admin, password {password} (shown once)"]
     if has_demo:
-        return ["  Demo accounts, password “demo”:", f"    {', '.join(DEMO_ACCOUNTS)}"]
+        return [
+            f"  Demo accounts, password {security.DEMO_PASSWORD}:",
+            f"    {', '.join(security.DEMO_USERNAMES)}",
+        ]
     return []
 
 
@@ -147,10 +142,12 @@ class _Worker:
         self.settings = settings
 
     def __call__(self):
-        from app import create_app
-
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the parent, which then ends its workers in order
         _end_with_parent()
+        if _app is not None:
+            return _app
+        from app import create_app
+
         return create_app(self.settings)
 
 

@@ -1,0 +1,150 @@
+"""List, add, shut out and let in the people who sign in, and give them new passwords."""
+
+import getpass
+import re
+import secrets
+import sys
+from datetime import datetime
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.orm import selectinload
+
+from app import access, create_app, security
+from app.commands import CommandError
+from app.models import Department, Staff
+from app.roles import ROLES
+
+SHORTEST_PASSWORD = 10
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+
+def add_arguments(parser):
+    deeds = parser.add_subparsers(metavar="DEED", required=True, dest="deed")
+
+    deeds.add_parser("list", help="everyone who has an account, with department and roles")
+
+    add = deeds.add_parser("add", help="a new account; its password is made and shown once")
+    add.add_argument("username")
+    add.add_argument("--first-name", required=True)
+    add.add_argument("--last-name", required=True)
+    add.add_argument("--email", required=True)
+    add.add_argument("--department", required=True, help="the department's name")
+    add.add_argument(
+        "--role",
+        required=True,
+        action="append",
+        choices=sorted(ROLES),
+        metavar="ROLE",
+        help=f"one of: {', '.join(sorted(ROLES))}; more than one by saying it again",
+    )
+
+    password = deeds.add_parser("password", help="a new password, asked for, or read from a pipe")
+    password.add_argument("username")
+    password.add_argument("--make", action="store_true", help="make one and show it once, instead of asking")
+
+    for deed, what in (("activate", "let someone sign in again"), ("deactivate", "shut someone out")):
+        deeds.add_parser(deed, help=what).add_argument("username")
+
+
+def run(args, settings):
+    app = create_app(settings)
+    today = datetime.now(settings.zone).date()
+    try:
+        with app.app_context(), access.system_session(f"user {args.deed}", door="command") as session:
+            DEEDS[args.deed](session, args, today=today)
+    except (OperationalError, ProgrammingError) as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise CommandError(f"The accounts cannot be read ({reason}); has `run.py upgrade` been run?")
+
+
+def list_accounts(session, args, *, today):
+    """One line for each account; `-` before who cannot sign in."""
+    users = session.scalars(select(User).options(selectinload(User.roles)).order_by(User.username)).all()
+    departments = dict(session.execute(select(Staff.id, Department.name).join(Staff.department)).all())
+    for user in users:
+        mark = " " if user.active and user.password else "-"
+        roles = ", ".join(sorted(role.name for role in user.roles)) or "no role"
+        department = departments.get(user.id, "no department")
+        print(f"{mark} {user.username:<20} {user.first_name} {user.last_name}, {department}: {roles}")
+
+
+def add(session, args, *, today):
+    """A new account with a password made for it."""
+    if not USERNAME.fullmatch(args.username):
+        raise CommandError(
+            f"“{args.username}” is no user name: lower-case letters, digits and . _ @ + - only, at most 64."
+        )
+    for column, value in ((User.username, args.username), (User.email, args.email)):
+        if session.scalars(select(User.id).where(column == value)).first() is not None:
+            raise CommandError(f"There is an account with “{value}” already.")
+    department = session.scalars(select(Department).where(Department.name == args.department)).first()
+    if department is None:
+        names = session.scalars(select(Department.name).order_by(Department.name))
+        raise CommandError(f"There is no department “{args.department}”; there are: {', '.join(names)}.")
+    password = _made()
+    security.create_account(
+        session,
+        username=args.username,
+        first_name=args.first_name,
+        last_name=args.last_name,
+        email=args.email,
+        department_id=department.id,
+        roles=args.role,
+        password=password,
+    )
+    print(f"{args.username} can sign in with the password {password} (shown once).")
+
+
+def set_password(session, args, *, today):
+    """A new password for an account."""
+    user = _account(session, args.username)
+    password = _made() if args.make else _asked()
+    security.set_password(session, user.id, password)
+    shown = f": {password} (shown once)" if args.make else ""
+    print(f"{args.username} has a new password{shown}.")
+
+
+def activate(session, args, *, today):
+    """Let an account sign in again."""
+    security.set_active(session, _account(session, args.username).id, True, today=today)
+    print(f"{args.username} can sign in.")
+
+
+def deactivate(session, args, *, today):
+    """Shut an account out; its work stays."""
+    security.set_active(session, _account(session, args.username).id, False, today=today)
+    print(f"{args.username} can no longer sign in.")
+
+
+DEEDS = {
+    "list": list_accounts,
+    "add": add,
+    "password": set_password,
+    "activate": activate,
+    "deactivate": deactivate,
+}
+
+
+def _account(session, username):
+    user = session.scalars(select(User).where(User.username == username)).first()
+    if user is None:
+        raise CommandError(f"There is no account “{username}”; `run.py user list` shows all.")
+    return user
+
+
+def _made():
+    return secrets.token_urlsafe(12)
+
+
+def _asked():
+    if sys.stdin.isatty():
+        password = getpass.getpass("New password: ")
+        if getpass.getpass("Once more: ") != password:
+            raise CommandError("The two are not the same; nothing was changed.")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if len(password) < SHORTEST_PASSWORD:
+        raise CommandError(f"A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.")
+    return password
