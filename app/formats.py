@@ -41,3 +41,8 @@ def percent(value, locale="en"):
 def rate(value, locale="en"):
     """A rate that is kept in percent: 19.000 -> “19%”."""
     return "" if value is None else percent(Decimal(value) / 100, locale)
+
+
+def price(value, locale="en"):
+    """An amount whose column names the currency: two places, up to four where a price has them."""
+    return "" if value is None else format_decimal(value, format="#,##0.00##", locale=locale)
