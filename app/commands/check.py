@@ -1,4 +1,4 @@
-"""Check that the books are whole: tables, documents, numbers, totals, search; --mend makes what is missing."""
+"""Check that the books are whole: papers, numbers, totals, search; --mend makes what is missing."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SHOWN = 5  # problems told of each kind; the number of all is told too
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold: a sentence, the question that yields what is wrong, and perhaps its mending."""
+    """One thing that must hold: a sentence, the question that yields what is wrong, perhaps its mending."""
 
     sentence: str
     problems: object
