@@ -1,0 +1,20 @@
+"""Foyer, assembled: this reads like a table of contents."""
+
+from flask import Flask
+
+from app.extensions import db, migrate
+from config import load_settings
+
+
+def create_app(settings=None):
+    """The application for these settings (default: those of the environment and the instance folder)."""
+    from app import access, ledger, models, search, views  # noqa: F401  (guards and ledger listen from here on)
+
+    settings = settings or load_settings()
+    app = Flask(__name__, instance_path=str(settings.FOYER_HOME))
+    app.config.from_mapping(settings.flask_config())
+    db.init_app(app)
+    migrate.init_app(app, db)
+    with app.app_context():
+        views.install(app)
+    return app

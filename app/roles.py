@@ -23,6 +23,7 @@ VERBS = {
     "ticket": (*WRITE, "reply", "solve"),
     "campaign": WRITE,
     "invoice": (*WRITE, "issue", "pay"),
+    "payment": SEE,  # recorded on its invoice, and seen with it
     "product": WRITE,
     "tax_rate": WRITE,
     "pipeline": WRITE,
@@ -57,13 +58,13 @@ def widened(grants):
     return [grant._replace(reach=BELOW) if grant.reach == DEPARTMENT else grant for grant in grants]
 
 
-BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice")
+BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice", "payment")
 
 EVERYONE = reads("department", "staff", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL)
 
 SALES = [
     *works("company", "contact", "deal", "activity", reach=DEPARTMENT),
-    *reads("invoice", "sales_report", reach=DEPARTMENT),
+    *reads("invoice", "payment", "sales_report", reach=DEPARTMENT),
 ]
 SUPPORT = [
     *reads("company", "contact", reach=ALL),
@@ -79,7 +80,7 @@ FINANCE = [
     *works("invoice", "number_series", reach=ALL),
     *works("activity", reach=DEPARTMENT),
     *works("product", "tax_rate", reach=ALL),
-    *reads("sales_report", reach=ALL),
+    *reads("payment", "sales_report", reach=ALL),
 ]
 
 ROLES = {

@@ -70,10 +70,19 @@ class LinkField(StringField):
         super().__init__(*args, **kwargs)
         self.target, self.session, self.not_visible, self._suggested = target, session, False, None
 
-    def use(self, session, row_id):
-        """Look up what stands in the link now, through the session's sight."""
+    def use(self, session, row_id, formdata):
+        """Look up what stands in the link now, and what was typed, through the session's sight."""
         self.session = session
         self.not_visible = row_id is not None and session.get(self.target, row_id) is None
+        if formdata is None or self.not_visible:
+            return
+        text = formdata.get(self.name, "").strip()
+        try:
+            if self.name in formdata:
+                self.data = find_named(session, self.target, text).id if text else None
+        except Unclear as error:
+            self._suggested = error.candidates or None
+            self.process_errors = [*self.process_errors, error.args[0]]
 
     @property
     def datalist(self):
@@ -90,32 +99,46 @@ class LinkField(StringField):
         return "" if row is None else named(row)
 
     def process_formdata(self, valuelist):
-        if self.not_visible or not valuelist:
-            return
-        text = valuelist[0].strip()
-        if not text:
-            self.data = None
-            return
-        self.data = self._found(text)
+        """Nothing yet: `use` looks up, once it knows the session."""
 
-    def _found(self, text):
-        number = re.search(r"#(\d{1,10})\)?$", text)
-        if number:
-            key = int(number.group(1))
-            row = self.session.get(self.target, key) if key <= LARGEST_ID else None
-            if row is None:
-                raise ValueError(gettext("There is no such record."))
-            return row.id
-        if not search.fold(text) or "\x00" in text:
-            raise ValueError(gettext("There is no such record."))
-        like = self.session.scalars(select(self.target).where(search.matching(self.target, text)).limit(SUGGESTED)).all()
-        same = [row for row in like if search.fold(str(row)) == search.fold(text)]
-        if len(same) == 1:
-            return same[0].id
-        self._suggested = same or like
-        if not like:
-            raise ValueError(gettext("Nothing is named “%(text)s”.", text=text[:80]))
-        raise ValueError(gettext("Which one? %(names)s", names=", ".join(named(row) for row in self._suggested[:5])))
+
+class Unclear(ValueError):
+    """A typed name that is no record, or several: `candidates` are those it could mean."""
+
+    def __init__(self, message, candidates=()):
+        super().__init__(message)
+        self.candidates = candidates
+
+
+def find_named(session, target, text):
+    """The record of `target` that a typed text means: "Name (#12)", "#12" or a name; raises Unclear."""
+    number = re.search(r"#(\d{1,10})\)?$", text)
+    if number:
+        key = int(number.group(1))
+        row = session.get(target, key) if key <= LARGEST_ID else None
+        if row is None:
+            raise Unclear(gettext("There is no such record."))
+        return row
+    if not search.fold(text) or "\x00" in text:
+        raise Unclear(gettext("There is no such record."))
+    like = session.scalars(select(target).where(search.matching(target, text)).limit(SUGGESTED)).all()
+    same = [row for row in like if search.fold(row) == search.fold(text)]
+    if len(same) == 1:
+        return same[0]
+    if not like:
+        raise Unclear(gettext("Nothing is named “%(text)s”.", text=text[:80]))
+    candidates = same or like
+    names = ", ".join(named(row) for row in candidates[:5])
+    raise Unclear(gettext("Which one? %(names)s", names=names), candidates)
+
+
+def typed(field):
+    """What stands in a field, as text."""
+    if isinstance(field, SelectField):
+        return next((str(words) for value, words in field.choices if str(value) == str(field.data)), "")
+    if isinstance(field, BooleanField):
+        return gettext("yes") if field.data else gettext("no")
+    return field._value()
 
 
 def named(row):
@@ -134,7 +157,9 @@ class RecordForm(Form):
     def apply(self, row):
         """Put what was typed onto the row; links that were not shown stay as they are."""
         for field in self.fields_shown():
-            if not getattr(field, "not_visible", False) and getattr(row, field.name) != field.data:
+            if field.name not in row.__table__.c or getattr(field, "not_visible", False):
+                continue
+            if getattr(row, field.name) != field.data:
                 setattr(row, field.name, field.data)
 
 
@@ -150,13 +175,13 @@ def columns_to_edit(model):
     left_out = {"id", "position"} if hasattr(model, "owner_id") else {"id"}
     return tuple(
         column.name
-        for column in _in_reading_order(model)
+        for column in reading_order(model)
         if column.name not in left_out and not column.info.get("stamped") and not column.info.get("deed")
     )
 
 
-def _in_reading_order(model):
-    """The model's own columns first, then who it belongs to, then the long texts."""
+def reading_order(model):
+    """The columns with a name for people: the model's own columns first, then who it belongs to, then the long texts."""
     columns = [column for column in model.__table__.c if column.info.get("label")]
     return sorted(
         columns,
@@ -198,8 +223,8 @@ def _field(model, column):
     if isinstance(kind, Moment):
         raise TypeError(f"{column}: moments are stamped, not typed")
     if isinstance(kind, Text):
-        return TextAreaField(validators=[*checks, Length(max=100_000), _storable], filters=[_tidy], **settings)
-    checks += [Length(max=kind.length), _storable, *_FORMATS.get(info.get("format"), ())]
+        return TextAreaField(validators=[*checks, Length(max=100_000), storable], filters=[_tidy], **settings)
+    checks += [Length(max=kind.length), storable, *_FORMATS.get(info.get("format"), ())]
     if info.get("currency"):
         checks.append(_currency_code)
     return StringField(validators=checks, filters=[_tidy], render_kw={"maxlength": kind.length}, **settings)
@@ -224,14 +249,14 @@ def _range_words(least, most):
     return gettext("From %(least)s to %(most)s.", least=least, most=most)
 
 
-def _storable(_form, field):
+def storable(_form, field):
     """What no database keeps (NUL, half of a surrogate pair) is refused here, not by the database."""
     text = field.data or ""
     if "\x00" in text or re.search("[\ud800-\udfff]", text):
         raise ValidationError(gettext("This holds a character that cannot be stored."))
 
 
-def _email(_form, field):
+def email(_form, field):
     if field.data and not re.fullmatch(r"[^@\s]+@[^@\s]+", field.data):
         raise ValidationError(gettext("This is not a mail address."))
 
@@ -246,4 +271,4 @@ def _currency_code(_form, field):
         raise ValidationError(gettext("This is not a currency: three letters, such as EUR."))
 
 
-_FORMATS = {"email": (_email,), "phone": (_phone,)}
+_FORMATS = {"email": (email,), "phone": (_phone,)}

@@ -1,0 +1,186 @@
+"""REST over the same entities, with the same forms and rules as the pages: `/api/v1/contacts/<id>` and its kin.
+
+A body is a JSON object of columns; a link is an id. Writing needs the version that was read, in the body or as
+`If-Match`; a stale one is answered 409 with both versions.
+"""
+
+from flask import abort, g, jsonify, request
+from flask_babel import gettext
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.datastructures import MultiDict
+
+from app import filters
+from app.extensions import db
+from app.ledger import plain
+from app.rules import RuleBroken
+from app.views import cells, forms
+from app.views.base import ApiView, allows, expose
+from app.views.campaigns import CampaignView
+from app.views.companies import CompanyView, ContactView
+from app.views.deals import DealView
+from app.views.tickets import TicketView
+
+
+class RecordApi(ApiView):
+    """What every resource does; `record_view` says for which entity, with its forms and rules."""
+
+    record_view = None
+
+    def __init__(self):
+        self.entity = self.record_view.model.__tablename__
+        self.resource_name = self.record_view.route_base.strip("/")
+        super().__init__()
+
+    @property
+    def model(self):
+        return self.record_view.model
+
+    @property
+    def view(self):
+        """The page view of the same entity, whose forms and rules hold here too."""
+        return next(view for view in self.appbuilder.baseviews if isinstance(view, self.record_view))
+
+    @expose("/", methods=["GET"])
+    @allows("see")
+    def list(self):
+        query = self.view.query_from(request.args)
+        found = db.session.scalars(filters.page(self.model, query)).all()
+        rows = found[: query.size]
+        following = filters.cursor_after(rows[-1], query) if len(found) > query.size else None
+        total = db.session.scalar(filters.count(self.model, query))
+        return jsonify(count=total, result=[self._shown(row) for row in rows], next=following)
+
+    @expose("/<int:pk>", methods=["GET"])
+    @allows("see")
+    def get(self, pk):
+        return self._answer(self.view.find(pk))
+
+    @expose("/", methods=["POST"])
+    @allows("add")
+    def post(self):
+        row = self.model(**self.view.defaults())
+        return self._save(row, self._body(), status=201)
+
+    @expose("/<int:pk>", methods=["PUT", "PATCH"])
+    @allows("edit")
+    def put(self, pk):
+        row, body = self.view.find(pk), self._body()
+        version = str(body.pop("version", None) or request.headers.get("If-Match", "")).strip('" ')
+        if version != str(row.version):
+            return self._stale(row, body)
+        self.view.check_editable(row)
+        return self._save(row, body, status=200)
+
+    @expose("/<int:pk>", methods=["DELETE"])
+    @allows("delete")
+    def delete(self, pk):
+        row = self.view.find(pk)
+        self.view.check_editable(row)
+        db.session.delete(row)
+        db.session.commit()
+        return jsonify(message="OK")
+
+    # ---- in and out
+
+    def _body(self):
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict):
+            abort(400)
+        return dict(body)
+
+    def _save(self, row, body, *, status):
+        form, problems = self._form(row, body)
+        try:
+            if not problems and form.validate():
+                form.apply(row)
+                db.session.add(row)
+                self.view.before_save(row, form)
+                db.session.commit()
+                return self._answer(row, status)
+        except RuleBroken as error:
+            problems = {error.field or "": [gettext(error.message, **error.values)]}
+        except StaleDataError:
+            db.session.rollback()
+            return self._stale(row, body)
+        db.session.rollback()
+        return jsonify(message=gettext("Some values cannot be stored."), errors={**form.errors, **problems} if form else problems), 422
+
+    def _form(self, row, body):
+        """The page's form, filled with what the body says over what the row holds; and what the body got wrong."""
+        form = self.view.form(row)
+        sent, problems = MultiDict(), {}
+        known = {field.name for field in form.fields_shown()}
+        for field in form.fields_shown():
+            if not getattr(field, "not_visible", False):
+                sent[field.name] = _as_typed(field, field.data)
+        for name, value in body.items():
+            if name not in known:
+                problems[name] = [gettext("There is no such field, or it cannot be written.")]
+            elif isinstance(value, list | dict):
+                problems[name] = [gettext("This takes a single value.")]
+            else:
+                sent[name] = _as_typed(form[name], value)
+        return self.view.form(row, formdata=sent), problems
+
+    def _shown(self, row):
+        """A row as the API gives it; a link out of sight is named as such, not told."""
+        shown, hidden = {}, []
+        for column in row.__table__.c:
+            value = getattr(row, column.name)
+            if value is not None and cells.target_of(column) is not None:
+                if getattr(row, cells.relation_name(column.name)) is None:
+                    hidden.append(column.name)
+                    value = None
+            shown[column.name] = plain(value)
+        return {**shown, "not_visible": hidden}
+
+    def _answer(self, row, status=200):
+        response = jsonify(id=row.id, version=row.version, result=self._shown(row))
+        response.headers["ETag"] = f'"{row.version}"'
+        response.status_code = status
+        return response
+
+    def _stale(self, row, body):
+        message = gettext("Somebody else changed this in the meantime.")
+        return jsonify(message=message, yours=body, theirs=self._shown(row), version=row.version), 409
+
+
+def _as_typed(field, value):
+    """A JSON value as the form field expects it from a keyboard."""
+    if value is None or value is False:
+        return ""
+    if isinstance(field, forms.LinkField):
+        return f"#{value}"
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return "1" if value is True else str(value)
+
+
+class CompanyApi(RecordApi):
+    """Companies."""
+
+    record_view = CompanyView
+
+
+class ContactApi(RecordApi):
+    """Contacts."""
+
+    record_view = ContactView
+
+
+class DealApi(RecordApi):
+    """Deals."""
+
+    record_view = DealView
+
+
+class TicketApi(RecordApi):
+    """Tickets."""
+
+    record_view = TicketView
+
+
+class CampaignApi(RecordApi):
+    """Campaigns."""
+
+    record_view = CampaignView

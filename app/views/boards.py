@@ -1,0 +1,161 @@
+"""The board of deals or tickets: a column a stage, counts and sums by SQL, cards page by page, moved by drag or form."""
+
+from flask import abort, flash, g, jsonify, redirect, request
+from flask_babel import gettext
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import selectinload
+
+from app import filters
+from app.extensions import N_, db
+from app.filters import BadQuery
+from app.models import Pipeline, Stage
+from app.rules import RuleBroken
+from app.views import cells
+from app.views.base import allows, expose, wants_json
+from app.views.reading import number
+
+FIRST_CARDS, MORE_CARDS, MOST_CARDS = 25, 50, 1000
+
+
+class BoardRoutes:
+    """Adds `/board` and `/<pk>/move` to a RecordView over a model with a stage and a position."""
+
+    @expose("/board")
+    @allows("see")
+    def board(self):
+        pipelines = db.session.scalars(
+            select(Pipeline).where(Pipeline.kind == self.entity).order_by(Pipeline.position, Pipeline.id)
+        ).all()
+        pipeline = self._chosen(pipelines)
+        is_mine = request.args.get("owner") == "me"
+        conditions = [self.model.owner_id == g.principal.id] if is_mine else []
+        return self.page(
+            "records/board.html",
+            columns=self._columns(pipeline, conditions),
+            pipelines=pipelines,
+            pipeline=pipeline,
+            is_mine=is_mine,
+            may_add=g.principal.may("add", self.entity),
+        )
+
+    @expose("/<int:pk>/move", methods=["POST"])
+    @allows("edit")
+    def move(self, pk):
+        card = self.find(pk)
+        version = request.form.get("version", "")
+        if version != str(card.version):
+            return self._moved_meanwhile(card)
+        stage = self._stage(request.form.get("stage_id", ""))
+        before, after = self._neighbour("before_id"), self._neighbour("after_id")
+        left = card.stage_id
+        try:
+            self.move_card(card, stage, before=before, after=after)
+            db.session.commit()
+        except RuleBroken as error:
+            if not wants_json() and error.field == "lost_reason":
+                db.session.rollback()
+                return redirect(f"{self.path(card)}/lose?stage_id={stage.id}")
+            raise
+        if wants_json():
+            figures = self._figures([left, stage.id])
+            return jsonify(ok=True, version=card.version, columns={key: figures[key] for key in figures})
+        return redirect(f"{self.route_base}/board?pipeline={stage.pipeline_id}")
+
+    def move_card(self, card, stage, *, before, after):
+        """Let the rules of the entity move it; raises RuleBroken."""
+        raise NotImplementedError
+
+    def _moved_meanwhile(self, card):
+        message = gettext("“%(card)s” was changed in the meantime; it now stands in “%(stage)s”.", card=card, stage=card.stage)
+        if wants_json():
+            return jsonify(message=message), 409
+        flash(message, "warning")
+        return self.sheet(card, status=409)
+
+    def _chosen(self, pipelines):
+        text = request.args.get("pipeline", "")
+        if not text:
+            return pipelines[0] if pipelines else None
+        chosen = [pipeline for pipeline in pipelines if str(pipeline.id) == text]
+        if not chosen:
+            raise BadQuery(N_("There is no such pipeline."))
+        return chosen[0]
+
+    def _columns(self, pipeline, conditions):
+        stages = db.session.scalars(
+            select(Stage).where(Stage.pipeline_id == pipeline.id).order_by(Stage.position, Stage.id)
+        ).all() if pipeline else []
+        figures = self._figures([stage.id for stage in stages], conditions)
+        limits = {stage.id: self._limit(stage) for stage in stages}
+        cards = self._cards(limits, conditions)
+        columns = []
+        for stage in stages:
+            count, limit = figures[stage.id]["count"], limits[stage.id]
+            more = self._more_href(stage, min(limit + MORE_CARDS, MOST_CARDS)) if count > limit < MOST_CARDS else None
+            columns.append(
+                {
+                    "id": stage.id,
+                    "label": stage.name,
+                    "color": cells.COLORS.get(stage.outcome),
+                    "count": count,
+                    "sums": figures[stage.id]["sums"],
+                    "cards": [self.card(row) for row in cards if row.stage_id == stage.id],
+                    "next_href": more,
+                    "more_label": gettext("Show more of %(count)s", count=number(count)),
+                }
+            )
+        return columns
+
+    def _limit(self, stage):
+        text = request.args.get(f"cards-{stage.id}", "")
+        if not text:
+            return FIRST_CARDS
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_CARDS):
+            raise BadQuery(N_("A column shows 1 to %(most)s cards, not “%(value)s”."), most=MOST_CARDS, value=text[:20])
+        return int(text)
+
+    def _more_href(self, stage, limit):
+        args = {key: value for key, value in request.args.items() if key != f"cards-{stage.id}"}
+        pairs = "&".join(f"{key}={value}" for key, value in {**args, f"cards-{stage.id}": limit}.items() if key.isascii() and value.isalnum())
+        return f"{self.route_base}/board?{pairs}"
+
+    def _cards(self, limits, conditions):
+        """The first cards of every column, in one SELECT."""
+        model = self.model
+        if not limits:
+            return []
+        order = func.row_number().over(partition_by=model.stage_id, order_by=(model.position, model.id)).label("place")
+        placed = select(model.id, model.stage_id, order).where(model.stage_id.in_(limits), *conditions).subquery()
+        limit = case(limits, value=placed.c.stage_id)
+        statement = select(model).join(placed, placed.c.id == model.id).where(placed.c.place <= limit)
+        loads = [selectinload(model.company), selectinload(model.owner)]
+        return db.session.scalars(statement.order_by(model.position, model.id).options(*loads)).all()
+
+    def _figures(self, stage_ids, conditions=()):
+        """Stage id -> how many cards stand in it and what they are worth, in one SELECT."""
+        figures = {stage_id: {"count": 0, "sums": ""} for stage_id in stage_ids}
+        for stage_id, count, sums in self.stage_figures(stage_ids, conditions):
+            figures[stage_id]["count"] += count
+            figures[stage_id]["sums"] = " · ".join(part for part in (figures[stage_id]["sums"], sums) if part)
+        return figures
+
+    def stage_figures(self, stage_ids, conditions):
+        """(stage id, count, sums in words) for each stage, and for each currency where there are several."""
+        model = self.model
+        counted = select(model.stage_id, func.count(model.id)).where(model.stage_id.in_(stage_ids), *conditions)
+        return [(stage_id, count, "") for stage_id, count in db.session.execute(counted.group_by(model.stage_id))]
+
+    def _stage(self, text):
+        stage = db.session.get(Stage, int(text)) if text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID else None
+        if stage is None:
+            raise RuleBroken(N_("There is no such stage."))
+        return stage
+
+    def _neighbour(self, name):
+        """The card that is to stand beside it; one that is gone or not visible says nothing."""
+        text = request.form.get(name, "")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID):
+            abort(400)
+        return db.session.get(self.model, int(text))

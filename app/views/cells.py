@@ -1,0 +1,107 @@
+"""Values as people read them: one cell of a list, one fact of a sheet, one line of a history."""
+
+from flask import g
+from flask_babel import gettext
+from sqlalchemy import Boolean, Date, Integer
+
+from app.views.reading import day, moment, money, number
+from app.models import ENTITIES, Exact, Moment
+
+# Entity -> the path of its pages; views fill it in as they are registered.
+PATHS = {}
+
+COLORS = {
+    "customer": "green",
+    "prospect": "blue",
+    "supplier": "violet",
+    "partner": "amber",
+    "won": "green",
+    "lost": "red",
+    "solved": "green",
+    "urgent": "red",
+    "high": "amber",
+    "planned": "grey",
+    "reached": "blue",
+    "answered": "green",
+}
+
+
+def label(column):
+    """The human name of a column."""
+    return gettext(column.info["label"])
+
+
+def relation_name(column_name):
+    return column_name.removesuffix("_id")
+
+
+def target_of(column):
+    """The model a foreign key leads to; None for a column that is none, or that leads out of our own tables."""
+    return ENTITIES.get(next(iter(column.foreign_keys)).column.table.name) if column.foreign_keys else None
+
+
+def path_of(row):
+    """The page of a record, or None when it has none or the principal has no business there."""
+    entity = row.__tablename__
+    base = PATHS.get(entity)
+    return f"{base}/{row.id}" if base and g.principal.may("see", entity) else None
+
+
+def link_to(row):
+    """A related record as a cell; people show their initials."""
+    if row.__tablename__ == "staff":
+        return {"kind": "person", "label": row.name, "initials": row.initials}
+    if row.__tablename__ == "stage":
+        return {"kind": "badge", "label": row.name, "color": COLORS.get(row.outcome)}
+    return {"kind": "link", "label": str(row), "href": path_of(row)}
+
+
+HIDDEN = {"kind": "hidden"}
+
+
+def cell(row, name):
+    """The value of a column of this row, as the components show it."""
+    column = row.__table__.c.get(name)
+    if column is None:
+        return getattr(row, name)
+    value = getattr(row, name)
+    if value is not None and target_of(column) is not None:
+        related = getattr(row, relation_name(name))
+        return HIDDEN if related is None else link_to(related)
+    return shown(column, value, currency=getattr(row, "currency", None))
+
+
+def shown(column, value, currency=None):
+    """A plain value of this column, formatted by its kind."""
+    info, kind = column.info, column.type
+    if isinstance(kind, Boolean):
+        return {"kind": "check", "on": bool(value)}
+    if value is None or value == "":
+        return None
+    if "choices" in info:
+        words = gettext(info["choices"].get(value, value))
+        return {"kind": "badge", "label": words, "color": COLORS.get(value)}
+    if info.get("money"):
+        return {"kind": "money", "label": money(value, currency)}
+    if isinstance(kind, Exact | Integer):
+        return {"kind": "number", "label": number(value)}
+    if isinstance(kind, Moment):
+        return {"kind": "date", "label": moment(value)}
+    if isinstance(kind, Date):
+        return {"kind": "date", "label": day(value)}
+    if info.get("format") == "email":
+        return {"kind": "mail", "label": value}
+    if info.get("format") == "phone":
+        return {"kind": "tel", "label": value}
+    return value
+
+
+def words(value):
+    """A cell as plain text."""
+    if isinstance(value, dict):
+        if value["kind"] == "hidden":
+            return gettext("not visible")
+        if value["kind"] == "check":
+            return gettext("yes") if value["on"] else gettext("no")
+        return value["label"]
+    return "" if value is None else str(value)

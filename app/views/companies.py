@@ -1,0 +1,112 @@
+"""Customers: companies and the people in them."""
+
+from urllib.parse import urlencode
+
+from flask import g
+from flask_babel import gettext
+from sqlalchemy import func, select
+from sqlalchemy.orm import selectinload
+
+from app.extensions import N_, db
+from app.models import Campaign, Company, Contact, Deal, Invoice, Ticket
+from app.views import activities, cells
+from app.views.base import RecordView
+from app.views.reading import day, money
+
+BOX_ROWS = 8
+
+
+def box(title, model, condition, *, add=None, meta=None, end=None, order=None, loads=()):
+    """A short list of records that belong to another; None where the reader has no business with them."""
+    entity = model.__tablename__
+    if not g.principal.may("see", entity):
+        return None
+    statement = select(model).where(condition).order_by(order if order is not None else model.id.desc())
+    rows = db.session.scalars(statement.limit(BOX_ROWS + 1).options(*(selectinload(load) for load in loads))).all()
+    count = len(rows) if len(rows) <= BOX_ROWS else db.session.scalar(select(func.count(model.id)).where(condition))
+    path = cells.PATHS[entity]
+    return {
+        "title": gettext(title),
+        "rows": [
+            {
+                "title": str(row),
+                "href": cells.path_of(row),
+                "meta": meta(row) if meta else None,
+                "end": end(row) if end else None,
+                "badge": _stage_badge(row),
+            }
+            for row in rows[:BOX_ROWS]
+        ],
+        "count": count,
+        "add_href": f"{path}/new?{urlencode(add)}" if add and g.principal.may("add", entity) else None,
+        "all_href": f"{path}/?{condition.left.key}.is={condition.right.value}" if len(rows) > BOX_ROWS else None,
+    }
+
+
+def _stage_badge(row):
+    if not hasattr(row, "stage"):
+        return None
+    return (row.stage.name, cells.COLORS.get(row.stage.outcome, "grey")) if row.stage else None
+
+
+def boxes_of(row, names):
+    """The related lists of a company or contact."""
+    link = f"{row.__tablename__}_id"
+    add = {link: row.id}
+    known = {
+        "contacts": lambda: box(N_("Contacts"), Contact, Contact.company_id == row.id, add=add, meta=lambda one: one.job_title),
+        "deals": lambda: box(
+            N_("Deals"),
+            Deal,
+            getattr(Deal, link) == row.id,
+            add=add,
+            end=lambda one: money(one.amount, one.currency) if one.amount is not None else None,
+            loads=[Deal.stage],
+        ),
+        "tickets": lambda: box(
+            N_("Tickets"), Ticket, getattr(Ticket, link) == row.id, add=add, loads=[Ticket.stage]
+        ),
+        "invoices": lambda: box(
+            N_("Invoices"),
+            Invoice,
+            getattr(Invoice, link) == row.id,
+            meta=lambda one: day(one.issued_on) if one.issued_on else gettext("Draft"),
+            end=lambda one: money(one.gross, one.currency),
+        ),
+    }
+    return [found for name in names if (found := known[name]()) is not None]
+
+
+class CompanyView(RecordView):
+    """Organisations one does business with."""
+
+    model = Company
+    route_base = "/companies"
+    one, many, icon = N_("Company"), N_("Companies"), "building"
+    list_columns = ("name", "kind", "city", "country", "phone", "owner_id")
+    filter_columns = ("kind", "country", "city", "department_id", "owner_id")
+    default_sort = "name"
+
+    def around(self, row):
+        return {"boxes": boxes_of(row, ("contacts", "deals", "tickets", "invoices")), **activities.timeline(row)}
+
+
+class ContactView(RecordView):
+    """People one talks to."""
+
+    model = Contact
+    route_base = "/contacts"
+    one, many, icon = N_("Contact"), N_("Contacts"), "users"
+    list_columns = ("last_name", "first_name", "company_id", "email", "phone", "city")
+    filter_columns = ("company_id", "city", "country", "department_id", "owner_id")
+    default_sort = "last_name"
+
+    def around(self, row):
+        return {"boxes": boxes_of(row, ("deals", "tickets")), "subtitle": row.job_title, **activities.timeline(row)}
+
+    def list_context(self):
+        """The campaigns that the shown contacts can be added to."""
+        if not g.principal.may("edit", "campaign"):
+            return {}
+        campaigns = db.session.scalars(select(Campaign).order_by(Campaign.id.desc()).limit(50)).all()
+        return {"bulk": "campaigns/add_from_list.html", "campaigns": campaigns}

@@ -1,0 +1,240 @@
+"""Deals: list, board, sheet with lines, and the deeds win, lose and reopen."""
+
+from decimal import Decimal
+
+from flask import abort, flash, g, redirect, request
+from flask_babel import gettext
+from sqlalchemy import func, select
+from sqlalchemy.orm import selectinload
+
+from app.extensions import N_, db
+from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
+from app.rules import RuleBroken, boards, deals
+from app.views import activities, cells
+from app.views.base import RecordView, allows, expose
+from app.views.boards import BoardRoutes
+from app.views.forms import Unclear, find_named, named
+from app.views.reading import day, money, today
+
+
+class DealView(BoardRoutes, RecordView):
+    """Chances to sell."""
+
+    model = Deal
+    route_base = "/deals"
+    one, many, icon = N_("Deal"), N_("Deals"), "briefcase"
+    list_columns = ("name", "company_id", "amount", "stage_id", "expected_on", "owner_id")
+    filter_columns = ("stage_id", "owner_id", "department_id", "amount", "expected_on", "closed_on")
+
+    # ---- the record
+
+    def defaults(self):
+        stage = boards.first_stage(db.session, "deal")
+        return super().defaults() | {"opened_on": today(), "stage_id": stage.id}
+
+    def before_save(self, row, form):
+        if row.id is None:
+            boards.place(db.session, row, db.session.get(Stage, row.stage_id))
+        elif form.stage_id.data != form.stage_id.object_data:
+            stage = db.session.get(Stage, form.stage_id.data)
+            row.stage_id = form.stage_id.object_data
+            self.move_card(row, stage, before=None, after=None)
+        deals.recalculate(row)
+
+    def list_actions(self):
+        return [{"label": gettext("Board"), "href": "/deals/board", "icon": "layout-kanban"}]
+
+    def around(self, row):
+        principal = g.principal
+        may_edit, is_closed = principal.may("edit", "deal"), deals.is_closed(row)
+        invoices = []
+        if principal.may("see", "invoice"):
+            invoices = db.session.scalars(select(Invoice).where(Invoice.deal_id == row.id)).all()
+        lines = db.session.scalars(
+            select(DealLine)
+            .where(DealLine.deal_id == row.id)
+            .order_by(DealLine.position, DealLine.id)
+            .options(selectinload(DealLine.product), selectinload(DealLine.tax_rate))
+        ).all()
+        return {
+            "template": "deals/sheet.html",
+            "subtitle": money(row.amount, row.currency) if row.amount is not None else None,
+            "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
+            "path": self._path(row),
+            "lines": lines,
+            "may_change_lines": may_edit and not is_closed,
+            "may_win": principal.may("win", "deal") and not is_closed,
+            "may_lose": principal.may("lose", "deal") and not is_closed,
+            "may_reopen": may_edit and is_closed,
+            "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
+            "invoices": invoices,
+            "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all() if may_edit and not is_closed else [],
+            **activities.timeline(row),
+        }
+
+    def _path(self, row):
+        """The stages of the deal's pipeline, and how the deal stands to each."""
+        stages = db.session.scalars(
+            select(Stage).where(Stage.pipeline_id == row.stage.pipeline_id).order_by(Stage.position, Stage.id)
+        ).all()
+        is_open, now = row.stage.outcome == "open", (row.stage.position, row.stage.id)
+        shown = []
+        for stage in stages:
+            if stage.id == row.stage_id:
+                state = "now" if is_open else stage.outcome
+            elif stage.outcome != "open":
+                continue
+            else:
+                state = "done" if (stage.position, stage.id) < now else "next"
+            shown.append({"id": stage.id, "label": stage.name, "state": state})
+        return shown
+
+    # ---- the board
+
+    def move_card(self, card, stage, *, before, after):
+        for outcome, verb in (("won", "win"), ("lost", "lose")):
+            if stage.outcome == outcome and not g.principal.may(verb, "deal"):
+                abort(403)
+        reason = request.form.get("lost_reason")
+        deals.move(db.session, card, stage, by=g.principal.id, today=today(), before=before, after=after, reason=reason)
+
+    def stage_figures(self, stage_ids, conditions):
+        counted = (
+            select(Deal.stage_id, Deal.currency, func.count(Deal.id), func.sum(Deal.amount))
+            .where(Deal.stage_id.in_(stage_ids), *conditions)
+            .group_by(Deal.stage_id, Deal.currency)
+            .order_by(Deal.stage_id, Deal.currency)
+        )
+        return [
+            (stage_id, count, money(amount, currency) if amount else "")
+            for stage_id, currency, count, amount in db.session.execute(counted)
+        ]
+
+    def card(self, row):
+        is_open = row.closed_on is None
+        return {
+            "id": row.id,
+            "version": row.version,
+            "title": row.name,
+            "href": self.path(row),
+            "move_url": f"{self.path(row)}/move" if g.principal.may("edit", "deal") else None,
+            "company": cells.cell(row, "company_id") if row.company_id else None,
+            "amount": money(row.amount, row.currency) if row.amount is not None else None,
+            "owner": row.owner.name if row.owner else None,
+            "initials": row.owner.initials if row.owner else None,
+            "due": day(row.expected_on) if row.expected_on and is_open else None,
+            "is_late": is_open and row.expected_on is not None and row.expected_on < today(),
+        }
+
+    # ---- deeds
+
+    @expose("/<int:pk>/win", methods=["POST"])
+    @allows("win")
+    def win(self, pk):
+        deal = self.find(pk)
+        self.check_version(deal)
+        deals.win(db.session, deal, by=g.principal.id, today=today())
+        db.session.commit()
+        flash(gettext("“%(deal)s” is won. Congratulations!", deal=deal), "success")
+        return redirect(self.path(deal))
+
+    @expose("/<int:pk>/lose", methods=["GET", "POST"])
+    @allows("lose")
+    def lose(self, pk):
+        deal = self.find(pk)
+        reason = request.form.get("lost_reason", "")
+        if request.method == "GET":
+            return self.page("deals/lose.html", row=deal, reason=reason)
+        self.check_version(deal)
+        try:
+            deals.lose(db.session, deal, reason=reason, by=g.principal.id, today=today())
+            db.session.commit()
+        except RuleBroken as error:
+            db.session.rollback()
+            message = gettext(error.message, **error.values)
+            return self.page("deals/lose.html", status=422, row=deal, reason=reason, error=message)
+        flash(gettext("“%(deal)s” is lost.", deal=deal), "info")
+        return redirect(self.path(deal))
+
+    @expose("/<int:pk>/reopen", methods=["POST"])
+    @allows("edit")
+    def reopen(self, pk):
+        deal = self.find(pk)
+        self.check_version(deal)
+        deals.reopen(db.session, deal, today=today())
+        db.session.commit()
+        flash(gettext("“%(deal)s” is open again.", deal=deal), "success")
+        return redirect(self.path(deal))
+
+    @expose("/<int:pk>/stage", methods=["POST"])
+    @allows("edit")
+    def stage(self, pk):
+        """A click on the stage path of the sheet."""
+        deal = self.find(pk)
+        self.check_version(deal)
+        self.move_card(deal, self._stage(request.form.get("stage_id", "")), before=None, after=None)
+        db.session.commit()
+        return redirect(self.path(deal))
+
+    # ---- lines
+
+    @expose("/<int:pk>/lines", methods=["POST"])
+    @allows("edit")
+    def add_line(self, pk):
+        deal = self.find(pk)
+        typed = {name: request.form.get(name, "").strip() for name in LINE_FIELDS}
+        try:
+            deals.add_line(deal, **self._line(typed))
+            db.session.commit()
+        except RuleBroken as error:
+            db.session.rollback()
+            message = gettext(error.message, **error.values)
+            return self.sheet(deal, status=422, typed=typed, line_error=message)
+        return redirect(self.path(deal))
+
+    @expose("/<int:pk>/lines/<int:line_pk>/delete", methods=["POST"])
+    @allows("edit")
+    def remove_line(self, pk, line_pk):
+        deal = self.find(pk)
+        line = next((line for line in deal.lines if line.id == line_pk), None)
+        if line is None:
+            abort(404)
+        deals.remove_line(deal, line)
+        db.session.commit()
+        return redirect(self.path(deal))
+
+    def _line(self, typed):
+        """What was typed into the line form, as the rule wants it; an empty field leaves the product's value."""
+        product = self._product(typed["product"])
+        discount = typed["discount"].replace(",", ".")
+        try:
+            discount = Decimal(discount) / 100 if discount else Decimal(0)
+        except ArithmeticError:
+            raise RuleBroken(N_("The discount is a number of percent."), field="discount") from None
+        tax_rate = typed["tax_rate_id"]
+        if tax_rate and not (tax_rate.isascii() and tax_rate.isdigit() and int(tax_rate) < 2**31):
+            raise RuleBroken(N_("There is no such tax rate."), field="tax_rate_id")
+        return {
+            "product": product,
+            "description": typed["description"] or None,
+            "quantity": typed["quantity"].replace(",", ".") or 1,
+            "unit_price": typed["unit_price"].replace(",", ".") or None,
+            "discount": discount,
+            "tax_rate_id": int(tax_rate) if tax_rate else None,
+        }
+
+    def _product(self, text):
+        if not text:
+            return None
+        try:
+            return find_named(db.session, Product, text)
+        except Unclear as error:
+            raise RuleBroken("%(problem)s", field="product", problem=error.args[0]) from None
+
+    def products(self):
+        """Suggestions for the product of a line."""
+        newest = select(Product).where(Product.is_active).order_by(Product.name).limit(200)
+        return [named(product) for product in db.session.scalars(newest)]
+
+
+LINE_FIELDS = ("product", "description", "quantity", "unit_price", "discount", "tax_rate_id")

@@ -1,0 +1,78 @@
+"""What goes wrong, said calmly: one sentence on a page, or a `message` for programs, and never the inside of a fault."""
+
+import logging
+import secrets
+
+from flask import g, jsonify, render_template
+from flask_babel import gettext
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.exceptions import HTTPException
+
+from app.access import WriteRefused
+from app.extensions import db
+from app.filters import BadQuery
+from app.rules import RuleBroken
+from app.views.base import wants_json
+
+log = logging.getLogger(__name__)
+
+SENTENCES = {
+    400: "This request cannot be understood.",
+    403: "Your role does not include this.",
+    404: "There is no such page or record, or it is not visible to you.",
+    405: "This address does not take that kind of request.",
+    409: "Somebody else changed this in the meantime.",
+    413: "That is more than can be sent at once.",
+    415: "This needs another kind of content.",
+    422: "This cannot be done as it stands.",
+    429: "Too many tries. Wait a little.",
+    500: "Something went wrong on our side. Nothing was stored.",
+}
+
+
+def install(app):
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(RuleBroken, _rule_broken)
+    app.register_error_handler(BadQuery, lambda error: answer(400, gettext(error.message, **error.values)))
+    app.register_error_handler(WriteRefused, lambda error: answer(403, gettext(error.reason)))
+    app.register_error_handler(StaleDataError, lambda _error: answer(409))
+    app.register_error_handler(IntegrityError, _integrity)
+    app.register_error_handler(Exception, _fault)
+
+
+def answer(status, message=None, **more):
+    """An error as the asker can read it. What the request had begun to write is taken back."""
+    db.session.rollback()
+    message = message or gettext(SENTENCES.get(status, SENTENCES[400]))
+    if wants_json():
+        return jsonify(message=message, **more), status
+    template = f"errors/{status}.html" if status in (400, 403, 404, 409, 413, 422, 429, 500) else "errors/400.html"
+    return render_template(template, message=message, **more), status
+
+
+def _http(error):
+    if error.response is not None:
+        return error.response
+    return answer(error.code if error.code in SENTENCES else error.code or 500)
+
+
+def _rule_broken(error):
+    return answer(422, sentence(error))
+
+
+def sentence(error):
+    """A broken rule in the reader's language."""
+    return gettext(error.message, **error.values)
+
+
+def _integrity(error):
+    log.info("refused by the database: %s", error.orig)
+    return answer(422, gettext("Other records still point to this one, or it exists already."))
+
+
+def _fault(error):
+    error_id = secrets.token_hex(4)
+    principal = g.get("principal")
+    log.error("fault %s for %s", error_id, principal.username if principal else "a visitor", exc_info=error)
+    return answer(500, error_id=error_id)

@@ -1,0 +1,176 @@
+"""Invoices and payments: drafted from a won deal, issued, paid; the paper is served from its write-once document."""
+
+from datetime import date
+
+from flask import Response, current_app, flash, g, redirect, request
+from flask_babel import gettext
+from sqlalchemy import select
+
+from app import access, filters
+from app.documents import store
+from app.extensions import N_, db
+from app.models import Deal, Document, Invoice, InvoiceLine, Payment
+from app.rules import RuleBroken, invoices
+from app.views.base import RecordView, allows, expose
+from app.views.reading import money, today
+
+STATE_COLORS = {"draft": "grey", "open": "blue", "partly paid": "amber", "paid": "green", "overdue": "red"}
+STATE_WORDS = {
+    "draft": N_("draft"),
+    "open": N_("open"),
+    "partly paid": N_("partly paid"),
+    "paid": N_("paid"),
+    "overdue": N_("overdue"),
+}
+
+
+class InvoiceView(RecordView):
+    """Bills. They change by deeds only."""
+
+    model = Invoice
+    route_base = "/invoices"
+    one, many, icon = N_("Invoice"), N_("Invoices"), "file-invoice"
+    list_columns = ("number", "billed_to", "issued_on", "due_on", "gross", "owner_id")
+    filter_columns = ("issued_on", "due_on", "department_id", "owner_id")
+    is_edited_by_deeds = True
+
+    def around(self, row):
+        state = invoices.state(row, today())
+        principal = g.principal
+        lines = select(InvoiceLine).where(InvoiceLine.invoice_id == row.id)
+        return {
+            "template": "invoices/sheet.html",
+            "subtitle": row.billed_to,
+            "state": (gettext(STATE_WORDS[state]), STATE_COLORS[state]),
+            "lines": db.session.scalars(lines.order_by(InvoiceLine.position, InvoiceLine.id)).all(),
+            "taxes": invoices.totals(row.lines).taxes,
+            "paid": invoices.paid(row),
+            "open_amount": invoices.open_amount(row),
+            "payments": row.payments,
+            "methods": [(key, gettext(words)) for key, words in Payment.__table__.c.method.info["choices"].items()],
+            "may_issue": not row.is_issued and principal.may("issue", "invoice"),
+            "may_discard": not row.is_issued and principal.may("delete", "invoice"),
+            "may_pay": row.is_issued and invoices.open_amount(row) != 0 and principal.may("pay", "invoice"),
+            "today": today(),
+        }
+
+    # ---- deeds
+
+    @expose("/draft", methods=["POST"])
+    @allows("add")
+    def draft(self):
+        """Draft the invoice of a won deal."""
+        text = request.form.get("deal_id", "")
+        is_key = text.isascii() and text.isdigit() and int(text[:11]) <= filters.LARGEST_ID
+        deal = db.session.get(Deal, int(text)) if is_key else None
+        if deal is None:
+            raise RuleBroken(N_("There is no such deal."))
+        invoice = invoices.draft_from(db.session, deal, by=g.principal.id, today=today())
+        db.session.commit()
+        return redirect(self.path(invoice))
+
+    @expose("/<int:pk>/issue", methods=["POST"])
+    @allows("issue")
+    def issue(self, pk):
+        """Give it its number; right after the commit, make its paper."""
+        invoice = self.find(pk)
+        self.check_version(invoice)
+        settings = current_app.config["SETTINGS"]
+        seller = invoices.Seller(
+            name=settings.COMPANY_NAME,
+            address=settings.COMPANY_ADDRESS,
+            tax_id=settings.COMPANY_TAX_ID,
+            bank=settings.COMPANY_BANK,
+        )
+        invoices.issue(
+            db.session,
+            invoice,
+            by=g.principal.id,
+            today=today(),
+            seller=seller,
+            payment_days=settings.PAYMENT_DAYS,
+        )
+        db.session.commit()
+        _paper(invoice.id)
+        flash(gettext("Issued as %(number)s.", number=invoice.number), "success")
+        return redirect(self.path(invoice))
+
+    @expose("/<int:pk>/discard", methods=["POST"])
+    @allows("delete")
+    def discard(self, pk):
+        invoice = self.find(pk)
+        self.check_version(invoice)
+        deal_id = invoice.deal_id
+        invoices.discard(db.session, invoice)
+        db.session.commit()
+        flash(gettext("The draft was discarded."), "success")
+        return redirect(f"/deals/{deal_id}" if deal_id else "/invoices/")
+
+    @expose("/<int:pk>/payments", methods=["POST"])
+    @allows("pay")
+    def pay(self, pk):
+        invoice = self.find(pk)
+        typed = {name: request.form.get(name, "").strip() for name in ("amount", "paid_on", "method", "reference")}
+        try:
+            payment = invoices.record_payment(
+                db.session,
+                invoice,
+                amount=typed["amount"].replace(",", "."),
+                paid_on=_day(typed["paid_on"]),
+                method=typed["method"],
+                reference=_storable(typed["reference"]),
+                today=today(),
+            )
+            db.session.commit()
+        except RuleBroken as error:
+            db.session.rollback()
+            message = gettext(error.message, **error.values)
+            return self.sheet(invoice, status=422, typed=typed, payment_error=message)
+        flash(gettext("%(amount)s received.", amount=money(payment.amount, invoice.currency)), "success")
+        return redirect(self.path(invoice))
+
+    @expose("/<int:pk>/pdf")
+    @allows("see")
+    def pdf(self, pk):
+        """The bytes that were written right after issuing; made now when they are missing."""
+        invoice = self.find(pk)
+        if not invoice.is_issued:
+            raise RuleBroken(N_("A draft has no paper yet; issue it first."))
+        this = (Document.entity == "invoice", Document.record_id == invoice.id, Document.kind == "invoice")
+        if db.session.scalar(select(Document.id).where(*this)) is None:
+            db.session.rollback()  # the writing session must not wait for this reading one
+            _paper(pk)
+        name, content = db.session.execute(select(Document.name, Document.content).where(*this)).one()
+        headers = {"Content-Disposition": f'inline; filename="{name}"', "Content-Security-Policy": "sandbox"}
+        return Response(content, mimetype="application/pdf", headers=headers)
+
+
+class PaymentView(RecordView):
+    """Money received; recorded on the invoice it belongs to."""
+
+    model = Payment
+    route_base = "/payments"
+    one, many, icon = N_("Payment"), N_("Payments"), "cash"
+    list_columns = ("paid_on", "amount", "method", "reference", "invoice_id")
+    filter_columns = ("paid_on", "method", "amount")
+    default_sort = "-paid_on"
+    is_edited_by_deeds = True
+
+
+def _paper(invoice_id):
+    """Have the system write the document: nobody else may, and of two renderings one wins."""
+    with access.system_session("the paper of an issued invoice") as session:
+        store.invoice_document(session, invoice_id)
+
+
+def _day(text):
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise RuleBroken(N_("“%(text)s” is no date."), field="paid_on", text=text[:20]) from None
+
+
+def _storable(text):
+    if "\x00" in text:
+        raise RuleBroken(N_("This holds a character that cannot be stored."), field="reference")
+    return text

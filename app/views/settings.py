@@ -1,0 +1,226 @@
+"""What IT and the heads set up: products, taxes, pipelines, departments, staff with their accounts, and the roles."""
+
+from flask import flash, g, redirect, request
+from flask_appbuilder.security.sqla.models import Role, User
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import func, select
+from wtforms import BooleanField, PasswordField, SelectMultipleField, StringField
+from wtforms.validators import InputRequired, Length, Optional
+from wtforms.widgets import CheckboxInput, ListWidget
+
+from app import roles, security
+from app.extensions import N_, db
+from app.models import Department, Pipeline, Product, Stage, Staff, TaxRate
+from app.rules import RuleBroken
+from app.views import forms
+from app.views.base import PageView, RecordView, allows, expose
+from app.views.companies import box
+from app.views.reading import today
+
+SHORTEST_PASSWORD = 8
+
+
+class ProductView(RecordView):
+    """What one sells."""
+
+    model = Product
+    route_base = "/products"
+    one, many, icon = N_("Product"), N_("Products"), "package"
+    list_columns = ("name", "sku", "category", "unit", "price", "is_active")
+    filter_columns = ("category", "is_active", "price")
+    default_sort = "name"
+
+
+class TaxRateView(RecordView):
+    """Rates of sales tax."""
+
+    model = TaxRate
+    route_base = "/tax-rates"
+    one, many, icon = N_("Tax rate"), N_("Tax rates"), "percentage"
+    list_columns = ("name", "percent")
+    default_sort = "percent"
+
+
+class PipelineView(RecordView):
+    """The ways that deals and tickets go."""
+
+    model = Pipeline
+    route_base = "/pipelines"
+    one, many, icon = N_("Pipeline"), N_("Pipelines"), "git-branch"
+    list_columns = ("name", "kind", "position")
+    filter_columns = ("kind",)
+    default_sort = "position"
+
+    def around(self, row):
+        stages = box(N_("Stages"), Stage, Stage.pipeline_id == row.id, add={"pipeline_id": row.id}, order=Stage.position)
+        return {"boxes": [stages]}
+
+
+class StageView(RecordView):
+    """The steps of the pipelines."""
+
+    model = Stage
+    route_base = "/stages"
+    one, many, icon = N_("Stage"), N_("Stages"), "columns"
+    list_columns = ("name", "pipeline_id", "position", "outcome", "probability")
+    filter_columns = ("pipeline_id", "outcome")
+
+    def before_save(self, row, form):
+        kind = db.session.get(Pipeline, row.pipeline_id).kind
+        if row.outcome not in {"deal": ("open", "won", "lost"), "ticket": ("open", "solved")}[kind]:
+            raise RuleBroken(N_("A stage of this pipeline cannot end like that."), field="outcome")
+
+
+class DepartmentView(RecordView):
+    """The tree of departments."""
+
+    model = Department
+    route_base = "/departments"
+    one, many, icon = N_("Department"), N_("Departments"), "sitemap"
+    list_columns = ("name", "parent_id")
+    default_sort = "name"
+
+    def before_save(self, row, form):
+        above, seen = row.parent_id, {row.id}
+        while above is not None:
+            if above in seen:
+                raise RuleBroken(N_("A department cannot lie below itself."), field="parent_id")
+            seen.add(above)
+            above = db.session.get(Department, above).parent_id
+        with db.session.no_autoflush:
+            same = select(Department.id).where(Department.name == row.name, Department.id != (row.id or 0))
+            if db.session.scalar(same) is not None:
+                raise RuleBroken(N_("There is a department of this name already."), field="name")
+
+    def around(self, row):
+        below = box(N_("Departments below"), Department, Department.parent_id == row.id, order=Department.name)
+        staff = box(N_("Staff"), Staff, Staff.department_id == row.id, meta=lambda one: one.job_title, order=Staff.name)
+        return {"boxes": [below, staff]}
+
+
+class AccountFields:
+    """The part of the staff form that is the account: name, roles, password, whether it is open."""
+
+    username = StringField(lazy_gettext("User name"), [InputRequired(), Length(max=128), forms.storable])
+    email = StringField(lazy_gettext("E-mail"), [InputRequired(), Length(max=320), forms.storable, forms.email])
+    role_names = SelectMultipleField(
+        lazy_gettext("Roles"),
+        choices=[(name, name) for name in roles.ROLES],
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+    )
+    password = PasswordField(
+        lazy_gettext("New password"),
+        [Optional(), Length(min=SHORTEST_PASSWORD, max=128), forms.storable],
+        description=lazy_gettext("Leave it empty to keep the one there is."),
+    )
+    is_open = BooleanField(lazy_gettext("May sign in"), default=True)
+
+
+class StaffView(RecordView):
+    """Colleagues, and for those who hold the accounts, how they sign in and what they may."""
+
+    model = Staff
+    route_base = "/staff"
+    one, many, icon = N_("Colleague"), N_("Staff"), "user-circle"
+    list_columns = ("name", "job_title", "department_id", "phone", "reports_to_id", "left_on")
+    filter_columns = ("department_id",)
+    default_sort = "name"
+
+    def form_columns(self):
+        return tuple(name for name in super().form_columns() if name != "left_on")
+
+    def form(self, row, formdata=None):
+        fields = {name: value for name, value in vars(AccountFields).items() if not name.startswith("_")}
+        kind = type("StaffForm", (forms.form_class(self.model, self.form_columns()),), fields)
+        user = db.session.get(User, row.id) if row.id is not None else None
+        account = {} if user is None else {
+            "username": user.username,
+            "email": user.email,
+            "role_names": [role.name for role in user.roles],
+            "is_open": bool(user.active),
+        }
+        form = kind(formdata, obj=row, data=account)
+        if formdata is None:
+            form.version.data = str(row.version or "")
+        return self.prepare(form, row, formdata)
+
+    @expose("/new", methods=["GET", "POST"])
+    @allows("add")
+    def new(self):
+        form = self.form(Staff(**self.defaults()), request.form if request.method == "POST" else None)
+        if request.method == "GET":
+            return self._form_page(form)
+        if not form.validate():
+            return self._form_page(form, status=422)
+        try:
+            self._check_account(form, None)
+            profile = {field: form[field].data for field in self.form_columns() if field != "name"}
+            first, _, last = form.name.data.rpartition(" ")
+            row = security.create_account(
+                db.session,
+                username=form.username.data,
+                first_name=first,
+                last_name=last,
+                email=form.email.data,
+                roles=form.role_names.data,
+                password=form.password.data,
+                active=form.is_open.data,
+                **profile,
+            )
+            db.session.commit()
+        except RuleBroken as error:
+            self._put_on_form(error, form)
+            return self._form_page(form, status=422)
+        flash(gettext("“%(name)s” was added.", name=row), "success")
+        return redirect(self.path(row))
+
+    def before_save(self, row, form):
+        self._check_account(form, row.id)
+        seen, above = {row.id}, row.reports_to_id
+        while above is not None:
+            if above in seen:
+                raise RuleBroken(N_("Nobody reports to himself."), field="reports_to_id")
+            seen.add(above)
+            above = db.session.get(Staff, above).reports_to_id
+        user = db.session.get(User, row.id)
+        user.username, user.email = form.username.data, form.email.data
+        user.first_name, _, user.last_name = row.name.rpartition(" ")
+        security.set_roles(db.session, row.id, form.role_names.data)
+        if row.id == g.principal.id and not (form.is_open.data and "admin" in form.role_names.data):
+            raise RuleBroken(N_("You cannot shut yourself out."), field="is_open")
+        security.set_active(db.session, row.id, form.is_open.data, today=today())
+        if form.password.data:
+            security.set_password(db.session, row.id, form.password.data)
+
+    @expose("/<int:pk>/delete", methods=["POST"])
+    @allows("delete")
+    def delete(self, pk):
+        """Colleagues are never deleted: what they did keeps their name. They leave."""
+        row = self.find(pk)
+        raise RuleBroken(N_("“%(name)s” stays for the record; take the right to sign in away instead."), name=row)
+
+    def around(self, row):
+        team = box(N_("Reports to this person"), Staff, Staff.reports_to_id == row.id, order=Staff.name)
+        return {"boxes": [team], "subtitle": row.job_title, "may_delete": False}
+
+    def _check_account(self, form, user_id):
+        for name, words in (("username", N_("This user name is taken.")), ("email", N_("This mail address is taken."))):
+            same = select(User.id).where(getattr(User, name) == form[name].data, User.id != (user_id or 0))
+            with db.session.no_autoflush:
+                if db.session.scalar(same) is not None:
+                    raise RuleBroken(words, field=name)
+
+
+class RoleView(PageView):
+    """Who may do what: the table of roles as it stands in the code, with how many hold each."""
+
+    entity = "account"
+    route_base = "/roles"
+
+    @expose("/")
+    @allows("see")
+    def list(self):
+        counted = select(Role.name, func.count(User.id)).join(Role.user).group_by(Role.name)
+        holders = dict(db.session.execute(counted).all())
+        return self.page("settings/roles.html", roles=roles.ROLES, holders=holders)
