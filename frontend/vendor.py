@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import tinycss2
 from fontTools import subset
 from fontTools.ttLib import TTFont
+from fontTools.varLib import instancer
 
 HERE = Path(__file__).resolve().parent
 MODULES = HERE / "node_modules"
@@ -129,19 +130,15 @@ def write_icons():
 
 
 def write_screen_font():
-    """Inter with a weight axis, one file an alphabet, and the style sheet that names them."""
+    """Inter with an axis of weights, one file an alphabet, and the style sheet that names them."""
     package = "@fontsource-variable/inter"
     folder = folder_of(package)
     faces = []
-    ranges = unicode_ranges(MODULES / package / "wght.css")
+    ranges = unicode_ranges(MODULES / package / "wght.css") | {"latin-ext": EUROPEAN_LETTERS}
     for alphabet in ALPHABETS:
         name = f"inter-{alphabet}-wght-normal.woff2"
-        if alphabet == "latin-ext":
-            (folder / name).write_bytes(narrowed(MODULES / package / "files" / name, EUROPEAN_LETTERS))
-            ranges[alphabet] = EUROPEAN_LETTERS
-        else:
-            shutil.copyfile(MODULES / package / "files" / name, folder / name)
-        faces.append(font_face("Inter", "100 900", name, ranges[alphabet]))
+        (folder / name).write_bytes(slimmed(MODULES / package / "files" / name, ranges[alphabet]))
+        faces.append(font_face("Inter", "400 700", name, ranges[alphabet]))
     (folder / "inter.css").write_text("".join(faces))
     shutil.copyfile(MODULES / package / "LICENSE", folder / "LICENSE")
 
@@ -175,13 +172,13 @@ def font_face(family, weight, name, characters):
     )
 
 
-def narrowed(path, characters):
-    """The font with only these characters, its axes and features kept."""
-    options = subset.Options(flavor="woff2", layout_features=["*"], notdef_outline=True)
+def slimmed(path, characters):
+    """The font with only these characters and the weights from regular to bold: a third lighter."""
     font = TTFont(path, recalcTimestamp=False)
-    cutter = subset.Subsetter(options)
+    cutter = subset.Subsetter(subset.Options(layout_features=["*"], notdef_outline=True))
     cutter.populate(unicodes=subset.parse_unicodes(characters.replace("U+", "")))
     cutter.subset(font)
+    font = instancer.instantiateVariableFont(font, {"wght": (400, 700)})
     font.flavor = "woff2"
     out = io.BytesIO()
     font.save(out)
