@@ -89,6 +89,14 @@ def test_every_icon_in_use_is_in_the_sprite():
     (sprite,) = VENDOR.glob("tabler-icons-*/sprite.svg")
     drawn = set(re.findall(r'<symbol id="([\w-]+)"', sprite.read_text()))
     used = set()
+    for path in (ROOT / "app" / "views").glob("*.py"):
+        text = path.read_text()
+        for pattern in (
+            r'\bEntry\(\w+, N_\("[^"]*"\), "([\w-]+)"',
+            r'\bicon = .*?"([\w-]+)"$',
+            r'"icon": "([\w-]+)"',
+        ):
+            used.update(re.findall(pattern, text, re.M))
     for path in PAGES:
         used.update(re.findall(r"""(?:\bicon|\bdraw)(?:\(|=)\s*['"]([\w-]+)['"]""", markup_of(path)))
     assert used
