@@ -14,7 +14,7 @@ from app.extensions import db
 from app.ledger import plain
 from app.rules import RuleBroken
 from app.views import cells, forms
-from app.views.base import ApiView, allows, expose
+from app.views.base import ApiView, allows, expose, view_of
 from app.views.campaigns import CampaignView
 from app.views.companies import CompanyView, ContactView
 from app.views.deals import DealView
@@ -22,23 +22,15 @@ from app.views.tickets import TicketView
 
 
 class RecordApi(ApiView):
-    """What every resource does; `record_view` says for which entity, with its forms and rules."""
+    """What every resource does; `record_view` says for which entity; its forms and rules hold here too."""
 
     record_view = None
 
     def __init__(self):
-        self.entity = self.record_view.model.__tablename__
-        self.resource_name = self.record_view.route_base.strip("/")
+        self.view = view_of(self.record_view)
+        self.model, self.entity = self.view.model, self.view.entity
+        self.resource_name = self.view.route_base.strip("/")
         super().__init__()
-
-    @property
-    def model(self):
-        return self.record_view.model
-
-    @property
-    def view(self):
-        """The page view of the same entity, whose forms and rules hold here too."""
-        return next(view for view in self.appbuilder.baseviews if isinstance(view, self.record_view))
 
     @expose("/", methods=["GET"])
     @allows("see")

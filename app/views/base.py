@@ -28,7 +28,7 @@ from app.models import Department, Exact, Moment, Pipeline, Staff, Stage
 from app.rules import RuleBroken
 from app.views import cells, forms, history
 
-__all__ = ["ApiView", "PageView", "RecordView", "allows", "expose", "install"]
+__all__ = ["ApiView", "PageView", "RecordView", "allows", "expose", "install", "view_of"]
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Sign-in for programs carries no cookie, so nothing could be forged with it.
@@ -222,6 +222,14 @@ class ApiView(BaseApi):
 # --------------------------------------------------------------------------------------------- records
 
 
+_VIEWS = {}
+
+
+def view_of(kind):
+    """The registered view of this class: whoever needs another entity's forms and filters asks it."""
+    return _VIEWS[kind]
+
+
 class RecordView(PageView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
@@ -243,6 +251,7 @@ class RecordView(PageView):
             self.exclude_route_methods = {"new", "edit", "delete"}
         super().__init__()
         cells.PATHS[self.entity] = self.route_base
+        _VIEWS[type(self)] = self
 
     # ---- pages
 

@@ -86,7 +86,7 @@ class BoardRoutes:
             select(Stage).where(Stage.pipeline_id == pipeline.id).order_by(Stage.position, Stage.id)
         ).all() if pipeline else []
         figures = self._figures([stage.id for stage in stages], conditions)
-        limits = {stage.id: self._limit(stage) for stage in stages}
+        limits = {stage.id: self._shown(stage) for stage in stages}
         cards = self._cards(limits, conditions)
         columns = []
         for stage in stages:
@@ -106,7 +106,7 @@ class BoardRoutes:
             )
         return columns
 
-    def _limit(self, stage):
+    def _shown(self, stage):
         text = request.args.get(f"cards-{stage.id}", "")
         if not text:
             return FIRST_CARDS

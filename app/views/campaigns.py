@@ -4,14 +4,13 @@ from flask import abort, flash, g, redirect, request
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
-from werkzeug.datastructures import MultiDict
 
 from app import filters
 from app.extensions import N_, db
 from app.models import Campaign, CampaignMember, Contact
 from app.rules import RuleBroken, campaigns
 from app.views import cells
-from app.views.base import RecordView, allows, expose
+from app.views.base import RecordView, allows, expose, view_of
 from app.views.companies import ContactView
 
 MEMBERS_SHOWN = 100
@@ -60,8 +59,7 @@ class CampaignView(RecordView):
     def add_members(self):
         """Add every contact that a list of contacts shows; its filters stand in the address."""
         campaign = self.find(_key(request.form.get("campaign_id", "")))
-        contact_view = self.appbuilder_view(ContactView)
-        query = contact_view.query_from(MultiDict(request.args))
+        query = view_of(ContactView).query_from(request.args)
         contact_ids = db.session.scalars(select(Contact.id).where(*filters.conditions(Contact, query))).all()
         return self._added(campaign, contact_ids)
 
@@ -94,9 +92,6 @@ class CampaignView(RecordView):
             words += " " + ngettext("%(num)s was a member already.", "%(num)s were members already.", already)
         flash(words, "success")
         return redirect(self.path(campaign))
-
-    def appbuilder_view(self, kind):
-        return next(view for view in self.appbuilder.baseviews if isinstance(view, kind))
 
 
 def _member(member):

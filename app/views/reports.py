@@ -4,7 +4,7 @@ from babel.core import get_global
 from flask import current_app, make_response, request, url_for
 from flask_babel import get_locale
 
-from app.documents.sales_report import funnel_series, revenue_series, sales_report_pdf
+from app.documents.sales_report import funnel_series, parts, revenue_series, sales_report_pdf
 from app.extensions import N_, db
 from app.figures import sales
 from app.figures.periods import Period
@@ -33,9 +33,12 @@ class ReportView(PageView):
             report=report,
             language=language,
             figures=sales.FIGURES,
+            parts=parts(report, language),
             revenue_series=revenue_series(report, language),
             funnel_series=funnel_series(report, language),
-            kinds=[(label, Period.around(_day_in(report.period), kind), kind) for kind, label in KINDS.items()],
+            kinds=[
+                (label, Period.around(_day_in(report.period), kind), kind) for kind, label in KINDS.items()
+            ],
             years=_years_around(report.period),
             latest=Period.around(latest_on, report.period.kind) if latest_on else None,
             address=_address,
@@ -71,7 +74,7 @@ def _period(text):
         return Period.parse(text)
     except ValueError:
         raise BadQuery(
-            N_("“%(text)s” is no period. Write a year, a quarter or a month, such as 2026, 2026-Q3 or 2026-11."),
+            N_("“%(text)s” is no period: write a year, quarter or month, such as 2026, 2026-Q3 or 2026-11."),
             text=text[:40],
         )
 
