@@ -22,7 +22,7 @@ class Period:
     def parse(cls, text):
         """Read "2026", "2026-Q3" or "2026-11"; anything else is a ValueError."""
         match = _TEXT.fullmatch(text)
-        if match is None or not FIRST_YEAR <= int(match["year"]) <= LAST_YEAR:
+        if match is None or not cls.is_year(int(match["year"])):
             raise ValueError(f"“{text}” is no year, quarter or month such as 2026, 2026-Q3 or 2026-11")
         if match["month"]:
             return cls("month", date(int(match["year"]), int(match["month"]), 1))
@@ -35,6 +35,11 @@ class Period:
         """The period of this kind that a day lies in."""
         months = _MONTHS[kind]
         return cls(kind, date(day.year, (day.month - 1) // months * months + 1, 1))
+
+    @staticmethod
+    def is_year(year):
+        """Whether periods of this year are accepted."""
+        return FIRST_YEAR <= year <= LAST_YEAR
 
     @property
     def ends_on(self):
@@ -82,7 +87,7 @@ class Period:
 
     def _moved(self, months):
         first = _months_later(self.starts_on, months)
-        return Period(self.kind, first) if FIRST_YEAR <= first.year <= LAST_YEAR else None
+        return Period(self.kind, first) if self.is_year(first.year) else None
 
 
 def _months_later(day, months):

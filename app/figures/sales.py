@@ -6,6 +6,7 @@ of different currencies are never added up.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
 from sqlalchemy import case, func, select
@@ -176,6 +177,10 @@ class Amount:
     def __add__(self, other):
         return Amount(self.number + other.number, self.value + other.value)
 
+    def share_of(self, whole):
+        """Its part of the whole by value, 0 to 1 in steps of a hundredth; None of nothing."""
+        return _mean(self.value, whole.value, "0.01")
+
 
 @dataclass(frozen=True)
 class Line(Amount):
@@ -217,6 +222,7 @@ class SalesReport:
     currency: str
     currencies: tuple
     reader: str
+    made_on: date
     deals: Coverage
     invoices: Coverage
     knows_all_outcomes: bool  # False: the reader may see won deals only, so there is no losing and no funnel
@@ -230,11 +236,16 @@ class SalesReport:
     funnel: tuple
 
     @property
+    def opened(self):
+        """All deals opened in the period: what the funnel adds up to."""
+        return sum(self.funnel, Amount())
+
+    @property
     def is_empty(self):
         return not (self.now.won.number or self.now.revenue.number or self.funnel or self.lost_reasons)
 
 
-def sales_report(session, period, currency=None, *, house_currency):
+def sales_report(session, period, currency=None, *, today, house_currency):
     """The report for whoever this session works for; without a currency, in the one the period uses most."""
     used = currencies(session, period)
     currency = currency or (used[0] if used else house_currency)
@@ -245,6 +256,7 @@ def sales_report(session, period, currency=None, *, house_currency):
         currency=currency,
         currencies=used,
         reader=principal.name or principal.username,
+        made_on=today,
         deals=_coverage(session, principal, "deal"),
         invoices=_coverage(session, principal, "invoice"),
         knows_all_outcomes=all_outcomes,

@@ -12,6 +12,7 @@ from app.figures.periods import Period
 from app.figures.sales import Amount, sales_report
 
 READERS = ("head", "north", "south", "finance", "director")
+TODAY = date(2026, 11, 22)
 PERIODS = ("2025", "2025-Q2", "2026-05", "2019")
 ASKED = (("2025", "EUR"), ("2025-Q2", "EUR"), ("2026-05", "EUR"), ("2026", "USD"))
 
@@ -230,7 +231,7 @@ def test_sums_are_exact_to_the_cent(firm):
 
 def _report(firm, username, period, currency):
     with firm.app.app_context(), firm.as_(username) as session:
-        return sales_report(session, period, currency, house_currency="CHF")
+        return sales_report(session, period, currency, today=TODAY, house_currency="CHF")
 
 
 def _only(firm, department, period):
@@ -245,7 +246,7 @@ def _only(firm, department, period):
             id=99, username="rep", department_id=key, roles=("sales",), grants=firm.cast["north"].grants
         )
         with access.session_for(rep, door="test", writes=False) as session:
-            return sales_report(session, period, "EUR", house_currency="EUR")
+            return sales_report(session, period, "EUR", today=TODAY, house_currency="EUR")
 
 
 def _amount(row):
