@@ -8,12 +8,14 @@ from itertools import pairwise
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from flask import current_app
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import selectinload, undefer
 
 from app import access, create_app, search
 from app.commands.upgrade import MIGRATIONS
+from app.documents import store
 from app.extensions import db
 from app.models import ENTITIES, Document, Invoice, NumberSeries, SearchEntry
 from app.rules import invoices, money
@@ -38,13 +40,13 @@ def add_arguments(parser):
 def run(args, settings):
     app = create_app(settings)
     with app.app_context():
-        # The second group reads tables, which must be there and as this version knows them.
-        return int(not (_hold(BEFORE, args.mend) and _hold(CHECKS, args.mend)))
+        return 0 if all_holds(mend=args.mend) else 1
 
 
-def _hold(checks, mend):
+def all_holds(*, mend=False):
     """Print one line for each check; whether all of them hold."""
-    return all([_holds(check, mend) for check in checks])
+    # The second group reads tables, which must be there and as this version knows them.
+    return all([_holds(check, mend) for check in BEFORE]) and all([_holds(check, mend) for check in CHECKS])
 
 
 def _holds(check, mend):
@@ -103,7 +105,9 @@ def _names(revisions):
 
 def _issued_without_document():
     has_document = (
-        select(Document.id).where(Document.entity == "invoice", Document.record_id == Invoice.id).exists()
+        select(Document.id)
+        .where(Document.entity == "invoice", Document.kind == "invoice", Document.record_id == Invoice.id)
+        .exists()
     )
     return select(Invoice).where(Invoice.number.is_not(None), ~has_document).order_by(Invoice.id)
 
@@ -115,13 +119,12 @@ def _missing_documents():
 
 
 def _make_documents():
-    from app.documents import store
-
+    language = current_app.config["SETTINGS"].LANGUAGE
     with _reading() as session:
         missing = [invoice.id for invoice in session.scalars(_issued_without_document())]
     for invoice_id in missing:  # one transaction each: what is made stays made
         with access.system_session("a missing document", door="command") as session:
-            store.invoice_document(session, invoice_id)
+            store.invoice_document(session, invoice_id, language=language)
     return len(missing)
 
 
