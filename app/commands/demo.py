@@ -1,5 +1,6 @@
 """Load the demo company, with accounts that everybody knows, into a database that has no accounts yet."""
 
+from datetime import datetime
 from functools import partial
 
 from flask import Flask
@@ -8,6 +9,7 @@ from sqlalchemy import select
 
 from app import access, create_app, security
 from app.commands import CommandError
+from app.commands.demo_company import write_company
 from app.commands.upgrade import upgrade
 from app.models import Department
 
@@ -53,7 +55,14 @@ def load_if_empty(settings_or_app, say=print):
         if session.scalars(select(User.id).limit(1)).first() is not None:
             return False
         say("Loading the demo company …")
-        write_accounts(session)
+        settings = app.config["SETTINGS"]
+        write_company(
+            session,
+            write_accounts(session),
+            today=datetime.now(settings.zone).date(),
+            currency=settings.CURRENCY,
+            payment_days=settings.PAYMENT_DAYS,
+        )
     return True
 
 
