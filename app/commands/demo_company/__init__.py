@@ -56,7 +56,7 @@ VAT_CODES = {
 WON, LOST = 56, 22
 OPEN = {"New": 17, "Qualified": 15, "Proposal": 14, "Negotiation": 11}
 TICKETS = 45
-FRESH_WON = 5  # the latest of them are not invoiced yet, or only drafted
+LATEST_WON = 10  # of these, every second one is not invoiced yet, or only drafted
 DRAFTS = 3
 
 
@@ -234,7 +234,8 @@ class _Writer:
             (deal for deal in self.deals if deal.stage.outcome == "won"), key=lambda deal: deal.closed_on
         )
         days = {deal: min(_workday(deal.closed_on + timedelta(days=2)), self.today) for deal in won}
-        for deal in sorted(won[:-FRESH_WON], key=days.get):
+        waiting = won[-LATEST_WON::2]
+        for deal in sorted((deal for deal in won if deal not in waiting), key=days.get):
             invoice = invoices.draft_from(self.session, deal, by=finance, today=days[deal])
             invoices.issue(
                 self.session,
@@ -245,7 +246,7 @@ class _Writer:
                 payment_days=payment_days,
             )
             self._pay(invoice)
-        for deal in won[-FRESH_WON:][:DRAFTS]:
+        for deal in waiting[:DRAFTS]:
             invoices.draft_from(self.session, deal, by=finance, today=self.today)
 
     def _pay(self, invoice):
