@@ -1,6 +1,7 @@
 """Serve Foyer: bring the database up to date, then answer on HOST and PORT with several workers."""
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -66,6 +67,7 @@ def _prepare(settings, *, demo):
     from app.extensions import db
 
     global _app
+    gc.disable()  # see run.py
     say = partial(print, flush=True)
     _app = create_app(settings)
     upgrade(_app, say=say)
@@ -76,6 +78,8 @@ def _prepare(settings, *, demo):
             password = security.create_first_admin(session)
             has_demo = security.has_demo_accounts(session)
         db.engine.dispose()  # no worker may inherit a connection
+    gc.freeze()  # what is loaded by now stays: no worker need look through it, or copy it by doing so
+    gc.enable()
     if has_demo and not settings.is_loopback:
         raise CommandError(_demo_in_public(settings))
     if password:
