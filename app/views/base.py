@@ -414,17 +414,16 @@ class RecordView(PageView):
             abort(409)
 
     def sheet(self, row, status=200, **context):
-        around = {"template": "records/sheet.html"} | self.around(row) | context
         is_open = not self.is_edited_by_deeds and self.is_editable(row)
-        return self.page(
-            around.pop("template"),
-            status=status,
-            row=row,
-            sections=self.facts(row),
-            may_edit=is_open and g.principal.may("edit", self.entity),
-            may_delete=is_open and g.principal.may("delete", self.entity),
-            **around,
-        )
+        shown = {
+            "template": "records/sheet.html",
+            "row": row,
+            "sections": self.facts(row),
+            "may_edit": is_open and g.principal.may("edit", self.entity),
+            "may_delete": is_open and g.principal.may("delete", self.entity),
+        }
+        shown |= self.around(row) | context
+        return self.page(shown.pop("template"), status=status, **shown)
 
     def is_editable(self, row):
         try:
