@@ -45,7 +45,10 @@ def invoice_document(session, invoice_id, *, language="en"):
         with session.begin_nested():
             session.add(document)
     except IntegrityError:
-        return _kept(session, invoice_id)  # somebody was faster
+        kept = _kept(session, invoice_id)  # somebody was faster
+        if kept is None:
+            raise
+        return kept
     return document
 
 

@@ -66,7 +66,7 @@ def _position(session, card, stage, before, after):
 
 
 def _stands_in(neighbour, stage, card):
-    return neighbour is not None and neighbour is not card and neighbour.stage_id == stage.id
+    return neighbour is not None and neighbour is not card and neighbour.stage is stage
 
 
 def _others(card, stage, what):
