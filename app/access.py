@@ -87,7 +87,9 @@ class Principal:
     def sight(self):
         """Scoped table -> its loader criteria for this principal; None where every row is seen. Built once."""
         conditions = {
-            name: allowed(self, "see", model) for name, model in ENTITIES.items() if model.__sight__ == "scoped"
+            name: allowed(self, "see", model)
+            for name, model in ENTITIES.items()
+            if model.__sight__ == "scoped"
         }
         return {
             name: None
@@ -103,7 +105,9 @@ class Principal:
     def options_for(self, tables):
         """The loader criteria that a statement over these scoped tables needs."""
         if tables not in self._options:
-            self._options[tables] = tuple(option for name in sorted(tables) if (option := self.sight[name]) is not None)
+            self._options[tables] = tuple(
+                option for name in sorted(tables) if (option := self.sight[name]) is not None
+            )
         return self._options[tables]
 
 
@@ -138,7 +142,9 @@ def allowed(principal, verb, model, row=None):
     entity = model.__tablename__
     if model is models.ChangeSet:
         changes = models.Change.__table__.alias()
-        return row.id.in_(select(changes.c.change_set_id).where(allowed(principal, verb, models.Change, changes.c)))
+        return row.id.in_(
+            select(changes.c.change_set_id).where(allowed(principal, verb, models.Change, changes.c))
+        )
     if model.__through__ in _POINTERS:
         return _through_record(principal, verb, model, row)
     if model.__through__:
@@ -148,7 +154,10 @@ def allowed(principal, verb, model, row=None):
     if model.__sight__ == "reference":
         return EVERY_ROW if principal.may(verb, entity) else NO_ROW
     within = _either(
-        _both(_reach(principal, grant.reach, row), CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW)
+        _both(
+            _reach(principal, grant.reach, row),
+            CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW,
+        )
         for grant in principal.grants_for(verb, entity)
     )
     for subject in getattr(model, "__subjects__", ()):
@@ -254,7 +263,9 @@ def _look_through_the_rule(state):
     if principal.is_system:
         return
     if state.is_insert or state.is_update or state.is_delete:
-        raise Unsighted("bulk statements pass by the ledger and the write guard: change rows through the session")
+        raise Unsighted(
+            "bulk statements pass by the ledger and the write guard: change rows through the session"
+        )
     if not state.is_orm_statement:
         return  # the net looks at it
     tables = _scoped_tables(state.statement)
@@ -273,7 +284,9 @@ def _scoped_tables(statement):
     Only the needed conditions are added, because each costs time. Should this overlook one, the net sees the table's
     name in the finished SQL and refuses.
     """
-    if any(not isinstance(option, LoaderCriteriaOption) for option in getattr(statement, "_with_options", ())):
+    if any(
+        not isinstance(option, LoaderCriteriaOption) for option in getattr(statement, "_with_options", ())
+    ):
         return SCOPED
     names = set()
     for element, entity in _elements(statement):
@@ -306,7 +319,9 @@ def _elements(statement, *, into_selects=True):
                 stack.append(element.table)
         elif isinstance(element, Select):
             if into_selects or element is statement:
-                stack.extend(super(Select, element).get_children(omit_attrs=("_correlate", "_correlate_except")))
+                stack.extend(
+                    super(Select, element).get_children(omit_attrs=("_correlate", "_correlate_except"))
+                )
         elif not isinstance(element, Table):
             stack.extend(element.get_children())
 
@@ -398,7 +413,12 @@ def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, cont
     session = connection.info.get("foyer_session")
     if session is None:
         # No business session: the start-up's own engine work (migrations, pragmas) says so on its connection.
-        if options.get(DOOR) or context is None or context.compiled is None and statement.startswith(("BEGIN", "PRAGMA")):
+        if (
+            options.get(DOOR)
+            or context is None
+            or (context.compiled is None
+            and statement.startswith(("BEGIN", "PRAGMA")))
+        ):
             return
         raise Unsighted("a connection without a session has no principal: use access.system_session")
     principal = session.info.get("principal")
@@ -417,7 +437,9 @@ def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, cont
         _check_tables(context.invoked_statement, principal, covered=True)
         overlooked = SCOPED.intersection(re.findall(r"\w+", statement)) - _mentioned(principal, sighted)
         if overlooked:
-            raise Unsighted(f"{', '.join(sorted(overlooked))}: in the statement, but without the conditions of sight")
+            raise Unsighted(
+                f"{', '.join(sorted(overlooked))}: in the statement, but without the conditions of sight"
+            )
         context.compiled.foyer_checked = True
 
 

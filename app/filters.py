@@ -95,7 +95,11 @@ def page(model, query):
     downwards = query.sort.startswith("-")
     if query.after is not None:
         statement = statement.where(_beyond(model, column, query.after, downwards))
-    order = [column.is_(None), column.desc() if downwards else column, model.id.desc() if downwards else model.id]
+    order = [
+        column.is_(None),
+        column.desc() if downwards else column,
+        model.id.desc() if downwards else model.id,
+    ]
     return statement.order_by(*order).limit(query.size + 1)
 
 
@@ -108,7 +112,13 @@ def count(model, query):
 def cursor_after(row, query):
     """The text that names this row as the last of its page."""
     value = getattr(row, query.sort.removeprefix("-"))
-    plain = value.isoformat() if isinstance(value, date | datetime) else str(value) if isinstance(value, Decimal) else value
+    plain = (
+        value.isoformat()
+        if isinstance(value, date | datetime)
+        else str(value)
+        if isinstance(value, Decimal)
+        else value
+    )
     return base64.urlsafe_b64encode(json.dumps([plain, row.id]).encode()).decode().rstrip("=")
 
 
@@ -152,7 +162,11 @@ def _filter(model, key, text, principal):
         if not isinstance(column.type, String):
             raise BadQuery(N_("There is no filter “%(name)s”."), name=key[:60])
         return Filter(name, operator, text, attribute.icontains(_value(column, text, key), autoescape=True))
-    values = [_value(column, principal.id if one == "me" else one, key) for one in text.split(",")] if operator in ("is", "not") else [_value(column, text, key)]
+    values = (
+        [_value(column, principal.id if one == "me" else one, key) for one in text.split(",")]
+        if operator in ("is", "not")
+        else [_value(column, text, key)]
+    )
     if operator == "is":
         condition = attribute.in_(values)
     elif operator == "not":
@@ -168,14 +182,18 @@ def _value(column, text, key):
     try:
         return coerce(column, str(text).strip())
     except (ValueError, KeyError, InvalidOperation, OverflowError):
-        raise BadQuery(N_("“%(value)s” is no value for the filter “%(name)s”."), value=str(text)[:60], name=key[:60]) from None
+        raise BadQuery(
+            N_("“%(value)s” is no value for the filter “%(name)s”."), value=str(text)[:60], name=key[:60]
+        ) from None
 
 
 def _size(text):
     if not text:
         return PAGE_SIZES[1]
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= PAGE_SIZES[-1]):
-        raise BadQuery(N_("A page holds 1 to %(most)s rows, not “%(value)s”."), most=PAGE_SIZES[-1], value=text[:20])
+        raise BadQuery(
+            N_("A page holds 1 to %(most)s rows, not “%(value)s”."), most=PAGE_SIZES[-1], value=text[:20]
+        )
     return int(text)
 
 

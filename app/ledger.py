@@ -6,7 +6,7 @@ History, undo, "as of" and the audit trail come from here; nothing else in the h
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import event, inspect, insert
+from sqlalchemy import event, insert, inspect
 
 from app.access import DOOR, principal_of
 from app.extensions import Session
@@ -45,7 +45,9 @@ def _write(session, _context):
         return
     key = change_set_id(session)
     session.connection().execute(
-        insert(Change.__table__), [{**change, "change_set_id": key} for change in changes], execution_options={DOOR: True}
+        insert(Change.__table__),
+        [{**change, "change_set_id": key} for change in changes],
+        execution_options={DOOR: True},
     )
 
 
@@ -60,7 +62,9 @@ def change_set_id(session):
         }
         table = ChangeSet.__table__
         statement = insert(table).values(values).returning(table.c.id)
-        session.info["change_set_id"] = session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
+        session.info["change_set_id"] = (
+            session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
+        )
     return session.info["change_set_id"]
 
 

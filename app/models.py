@@ -147,7 +147,9 @@ class Recorded(Row):
 
     @declared_attr
     def created_by_id(cls):
-        return mapped_column(ForeignKey("staff.id"), nullable=True, info={"label": N_("Created by"), "stamped": True})
+        return mapped_column(
+            ForeignKey("staff.id"), nullable=True, info={"label": N_("Created by"), "stamped": True}
+        )
 
     @declared_attr
     def created_by(cls):
@@ -378,7 +380,9 @@ class Pipeline(Recorded):
     kind = choice(N_("For"), {"deal": N_("Deals"), "ticket": N_("Tickets")}, default="deal")
     position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
 
-    stages = relationship("Stage", back_populates="pipeline", order_by="Stage.position, Stage.id", viewonly=True)
+    stages = relationship(
+        "Stage", back_populates="pipeline", order_by="Stage.position, Stage.id", viewonly=True
+    )
 
     def __str__(self):
         return self.name
@@ -436,7 +440,10 @@ class Deal(Owned):
     contact = relationship("Contact")
     stage = relationship("Stage")
     lines = relationship(
-        "DealLine", back_populates="deal", cascade="all, delete-orphan", order_by="DealLine.position, DealLine.id"
+        "DealLine",
+        back_populates="deal",
+        cascade="all, delete-orphan",
+        order_by="DealLine.position, DealLine.id",
     )
 
     __table_args__ = (
@@ -549,7 +556,10 @@ class Campaign(Owned):
     goal = prose(N_("Goal"))
 
     members = relationship(
-        "CampaignMember", back_populates="campaign", cascade="all, delete-orphan", order_by="CampaignMember.id"
+        "CampaignMember",
+        back_populates="campaign",
+        cascade="all, delete-orphan",
+        order_by="CampaignMember.id",
     )
 
     def __str__(self):
@@ -737,7 +747,12 @@ class Payment(Recorded):
     amount = money(N_("Amount"), required=True)
     method = choice(
         N_("Method"),
-        {"transfer": N_("Bank transfer"), "card": N_("Card"), "cash": N_("Cash"), "debit": N_("Direct debit")},
+        {
+            "transfer": N_("Bank transfer"),
+            "card": N_("Card"),
+            "cash": N_("Cash"),
+            "debit": N_("Direct debit"),
+        },
         default="transfer",
     )
     reference = words(N_("Reference"), 140)

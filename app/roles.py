@@ -60,7 +60,9 @@ def widened(grants):
 
 BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice", "payment")
 
-EVERYONE = reads("department", "staff", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL)
+EVERYONE = reads(
+    "department", "staff", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL
+)
 
 SALES = [
     *works("company", "contact", "deal", "activity", reach=DEPARTMENT),
@@ -95,7 +97,15 @@ ROLES = {
     "director": reads(*BUSINESS, "sales_report", reach=ALL),
     "reader": reads(*BUSINESS, reach=DEPARTMENT),
     "admin": works(
-        "department", "staff", "account", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL
+        "department",
+        "staff",
+        "account",
+        "pipeline",
+        "stage",
+        "product",
+        "tax_rate",
+        "number_series",
+        reach=ALL,
     ),
 }
 

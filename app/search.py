@@ -18,7 +18,9 @@ def matching(model, text):
     """The condition that a row of `model` holds every word of `text` somewhere in its searchable columns."""
     entry = aliased(SearchEntry)
     words = [entry.text.contains(word, autoescape=True) for word in fold(text).split()]
-    return model.id.in_(select(entry.record_id).where(entry.entity == model.__tablename__, and_(True, *words)))
+    return model.id.in_(
+        select(entry.record_id).where(entry.entity == model.__tablename__, and_(True, *words))
+    )
 
 
 def entry_for(row):
@@ -48,7 +50,8 @@ def _keep_up(session, _context):
             by_entity.setdefault(row.__tablename__, []).append(row.id)
     for entity, keys in by_entity.items():
         connection.execute(
-            delete(table).where(table.c.entity == entity, table.c.record_id.in_(keys)), execution_options=options
+            delete(table).where(table.c.entity == entity, table.c.record_id.in_(keys)),
+            execution_options=options,
         )
     if changed:
         connection.execute(insert(table), [entry_for(row) for row in changed], execution_options=options)

@@ -49,7 +49,11 @@ def authenticate(username, password):
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
         by_name = select(User).where((User.username == username) | (User.email == username))
         user = session.scalars(by_name.order_by(User.username != username)).first()
-        known = (user.id, user.password) if user is not None and user.active and user.password else (None, _NOBODY)
+        known = (
+            (user.id, user.password)
+            if user is not None and user.active and user.password
+            else (None, _NOBODY)
+        )
     user_id, password_hash = known
     is_right = check_password_hash(password_hash, password)
     if user_id is None:
@@ -90,7 +94,17 @@ def sync_roles(session):
 
 
 def create_account(
-    session, *, username, first_name, last_name, email, department_id, roles, password=None, active=True, **profile
+    session,
+    *,
+    username,
+    first_name,
+    last_name,
+    email,
+    department_id,
+    roles,
+    password=None,
+    active=True,
+    **profile,
 ):
     """A new account with its staff profile, in the given session. Without a password nobody can sign in with it."""
     user = User(

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from flask import current_app, g, request
-from flask_babel import gettext, get_locale
+from flask_babel import get_locale, gettext
 
 from app.extensions import N_
 from app.views import base, errors, reading
@@ -20,20 +20,21 @@ from app.views.settings import (
     PipelineView,
     ProductView,
     RoleView,
-    StageView,
     StaffView,
+    StageView,
     TaxRateView,
 )
 from app.views.tickets import TicketView
 
 
 class Entry(NamedTuple):
-    """One line of the menu: shown to those who may see the view's entity."""
+    """One line of the menu: shown to those who may do `verb` to the view's entity."""
 
     view: type
     label: str
     icon: str
     path: str
+    verb: str = "see"
 
 
 MENU = [
@@ -49,9 +50,9 @@ MENU = [
 MENU_MORE = [
     Entry(ProductView, N_("Products"), "package", "/products/"),
     Entry(PaymentView, N_("Payments"), "cash", "/payments/"),
-    Entry(TaxRateView, N_("Tax rates"), "percentage", "/tax-rates/"),
-    Entry(PipelineView, N_("Pipelines"), "git-branch", "/pipelines/"),
-    Entry(StageView, N_("Stages"), "columns", "/stages/"),
+    Entry(TaxRateView, N_("Tax rates"), "percentage", "/tax-rates/", "edit"),
+    Entry(PipelineView, N_("Pipelines"), "git-branch", "/pipelines/", "edit"),
+    Entry(StageView, N_("Stages"), "columns", "/stages/", "edit"),
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
@@ -70,7 +71,6 @@ def install(app):
         builder.add_api(api)
     errors.install(app)
     app.jinja_env.filters.update(reading.FILTERS)
-    app.jinja_env.globals["_n"] = gettext
     app.context_processor(_shared)
     app.after_request(_headers)
 
@@ -94,7 +94,8 @@ def _menu(entries, principal):
             "active": request.path.startswith(f"/{entry.path.split('/')[1]}/"),
         }
         for entry in entries
-        if principal is not None and principal.may("see", entry.view.entity or entry.view.model.__tablename__)
+        if principal is not None
+        and principal.may(entry.verb, entry.view.entity or entry.view.model.__tablename__)
     ]
 
 

@@ -71,7 +71,11 @@ class ActivityView(RecordView):
 
     def around(self, row):
         may_do = not row.is_done and row.kind == "task" and g.principal.may("edit", self.entity)
-        return {"deeds": [{"action": f"{self.path(row)}/done", "label": gettext("Done"), "icon": "check"}] if may_do else []}
+        return {
+            "deeds": [{"action": f"{self.path(row)}/done", "label": gettext("Done"), "icon": "check"}]
+            if may_do
+            else []
+        }
 
 
 def timeline(row):
@@ -82,7 +86,10 @@ def timeline(row):
     about = getattr(Activity, f"{entity}_id") == row.id
     statement = select(Activity).where(about).order_by(Activity.id.desc()).limit(SHOWN)
     rows = db.session.scalars(statement.options(selectinload(Activity.owner))).all()
-    return {"timeline": [_entry(one) for one in rows], "compose": _composer(row) if g.principal.may("add", "activity") else None}
+    return {
+        "timeline": [_entry(one) for one in rows],
+        "compose": _composer(row) if g.principal.may("add", "activity") else None,
+    }
 
 
 def _composer(row):
@@ -109,5 +116,11 @@ def _entry(activity):
         "body": activity.body,
         "kind": activity.kind,
         "badge": badge,
-        "deed": {"action": f"/activities/{activity.id}/done", "label": gettext("Done"), "hidden": {"next": request.path}} if may_do else None,
+        "deed": {
+            "action": f"/activities/{activity.id}/done",
+            "label": gettext("Done"),
+            "hidden": {"next": request.path},
+        }
+        if may_do
+        else None,
     }

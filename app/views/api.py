@@ -4,7 +4,7 @@ A body is a JSON object of columns; a link is an id. Writing needs the version t
 `If-Match`; a stale one is answered 409 with both versions.
 """
 
-from flask import abort, g, jsonify, request
+from flask import abort, jsonify, request
 from flask_babel import gettext
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
@@ -95,7 +95,10 @@ class RecordApi(ApiView):
             db.session.rollback()
             return self._stale(row, body)
         db.session.rollback()
-        return jsonify(message=gettext("Some values cannot be stored."), errors={**form.errors, **problems} if form else problems), 422
+        return jsonify(
+            message=gettext("Some values cannot be stored."),
+            errors={**form.errors, **problems} if form else problems,
+        ), 422
 
     def _form(self, row, body):
         """The page's form, filled with what the body says over what the row holds; and what the body got wrong."""

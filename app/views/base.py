@@ -87,7 +87,11 @@ class SignIn(AuthDBView):
         if request.method == "GET":
             return render_template("auth/login.html", next=target, username="")
         username, password = request.form.get("username", "").strip(), request.form.get("password", "")
-        user_id = security.authenticate(username, password) if username and password and storable(username) else None
+        user_id = (
+            security.authenticate(username, password)
+            if username and password and storable(username)
+            else None
+        )
         principal = security.load_principal(user_id) if user_id else None
         if principal is None:
             error = gettext("This name and password do not belong together.")
@@ -266,7 +270,10 @@ class RecordView(PageView):
             "records/list.html",
             query=query,
             columns=self._heads(query),
-            rows=[{"href": self.path(row), "cells": [cells.cell(row, name) for name in self.list_columns]} for row in rows],
+            rows=[
+                {"href": self.path(row), "cells": [cells.cell(row, name) for name in self.list_columns]}
+                for row in rows
+            ],
             total=total,
             next_href=self._href(after=filters.cursor_after(rows[-1], query)) if has_more else None,
             filters=self._filter_fields(query),
@@ -296,7 +303,9 @@ class RecordView(PageView):
                 self.before_save(row, form)
                 db.session.commit()
                 flash(gettext("“%(name)s” was added.", name=row), "success")
-                return redirect(safe_target(request.form.get("next")) if request.form.get("next") else self.path(row))
+                return redirect(
+                    safe_target(request.form.get("next")) if request.form.get("next") else self.path(row)
+                )
         except RuleBroken as error:
             self._put_on_form(error, form)
         return self._form_page(form, status=422)
@@ -343,7 +352,9 @@ class RecordView(PageView):
     @allows("see")
     def history(self, pk):
         row = self.find(pk)
-        return self.page("records/history.html", row=row, entries=history.entries(db.session, row), href=self.path(row))
+        return self.page(
+            "records/history.html", row=row, entries=history.entries(db.session, row), href=self.path(row)
+        )
 
     @expose("/pick")
     @allows("see")
@@ -456,7 +467,10 @@ class RecordView(PageView):
     @property
     def sortable(self):
         columns = self.model.__table__.c
-        return {"id", *(name for name in self.list_columns if name in columns and not columns[name].foreign_keys)}
+        return {
+            "id",
+            *(name for name in self.list_columns if name in columns and not columns[name].foreign_keys),
+        }
 
     # ---- the parts of the pages
 
@@ -468,7 +482,9 @@ class RecordView(PageView):
                 field.use(db.session, getattr(row, field.name), formdata)
             elif column is not None and column.foreign_keys:
                 options = choices_for(self.model, field.name, row)
-                empty = [] if any(isinstance(check, InputRequired) for check in field.validators) else [("", "–")]
+                empty = (
+                    [] if any(isinstance(check, InputRequired) for check in field.validators) else [("", "–")]
+                )
                 field.choices = [*empty, *options]
         return form
 
@@ -555,7 +571,13 @@ class RecordView(PageView):
                 if operator in ("min", "max"):
                     title = f"{title} {gettext(filters.OPERATORS[operator])}"
                 fields.append(
-                    {"name": parameter, "label": title, "kind": kind, "options": options, "value": given.get(parameter)}
+                    {
+                        "name": parameter,
+                        "label": title,
+                        "kind": kind,
+                        "options": options,
+                        "value": given.get(parameter),
+                    }
                 )
         return fields
 
@@ -575,7 +597,11 @@ def choices_for(model, name, row):
     """What may be chosen in a link to one of the small tables, as (id, words)."""
     target = cells.target_of(model.__table__.c[name])
     if target is Staff:
-        people = select(Staff).where(or_(Staff.left_on.is_(None), Staff.id == getattr(row, name))).order_by(Staff.name)
+        people = (
+            select(Staff)
+            .where(or_(Staff.left_on.is_(None), Staff.id == getattr(row, name)))
+            .order_by(Staff.name)
+        )
         return [(one.id, one.name) for one in db.session.scalars(people)]
     if target is Stage:
         of_kind = Stage.pipeline.has(Pipeline.kind == model.__tablename__)
@@ -608,7 +634,9 @@ def _filter_kinds(model, column):
         mine = [("me", gettext("me"))] if target is Staff else []
         return [("is", "select", [*mine, *((one.id, str(one)) for one in rows)])]
     if "choices" in column.info:
-        return [("is", "select", [(value, gettext(words)) for value, words in column.info["choices"].items()])]
+        return [
+            ("is", "select", [(value, gettext(words)) for value, words in column.info["choices"].items()])
+        ]
     if isinstance(column.type, Boolean):
         return [("is", "select", [("1", gettext("yes")), ("0", gettext("no"))])]
     if isinstance(column.type, Date | Moment):
@@ -628,5 +656,7 @@ def _filter_words(model, column, one):
             names.append(gettext("not visible") if row is None else str(row))
         return ", ".join(names)
     if "choices" in column.info:
-        return ", ".join(gettext(column.info["choices"].get(text.strip(), text)) for text in one.text.split(","))
+        return ", ".join(
+            gettext(column.info["choices"].get(text.strip(), text)) for text in one.text.split(",")
+        )
     return "" if one.operator == "empty" else one.text

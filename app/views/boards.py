@@ -66,7 +66,11 @@ class BoardRoutes:
         raise NotImplementedError
 
     def _moved_meanwhile(self, card):
-        message = gettext("“%(card)s” was changed in the meantime; it now stands in “%(stage)s”.", card=card, stage=card.stage)
+        message = gettext(
+            "“%(card)s” was changed in the meantime; it now stands in “%(stage)s”.",
+            card=card,
+            stage=card.stage,
+        )
         if wants_json():
             return jsonify(message=message), 409
         flash(message, "warning")
@@ -82,16 +86,24 @@ class BoardRoutes:
         return chosen[0]
 
     def _columns(self, pipeline, conditions):
-        stages = db.session.scalars(
-            select(Stage).where(Stage.pipeline_id == pipeline.id).order_by(Stage.position, Stage.id)
-        ).all() if pipeline else []
+        stages = (
+            db.session.scalars(
+                select(Stage).where(Stage.pipeline_id == pipeline.id).order_by(Stage.position, Stage.id)
+            ).all()
+            if pipeline
+            else []
+        )
         figures = self._figures([stage.id for stage in stages], conditions)
         limits = {stage.id: self._shown(stage) for stage in stages}
         cards = self._cards(limits, conditions)
         columns = []
         for stage in stages:
             count, limit = figures[stage.id]["count"], limits[stage.id]
-            more = self._more_href(stage, min(limit + MORE_CARDS, MOST_CARDS)) if count > limit < MOST_CARDS else None
+            more = (
+                self._more_href(stage, min(limit + MORE_CARDS, MOST_CARDS))
+                if count > limit < MOST_CARDS
+                else None
+            )
             columns.append(
                 {
                     "id": stage.id,
@@ -111,12 +123,18 @@ class BoardRoutes:
         if not text:
             return FIRST_CARDS
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_CARDS):
-            raise BadQuery(N_("A column shows 1 to %(most)s cards, not “%(value)s”."), most=MOST_CARDS, value=text[:20])
+            raise BadQuery(
+                N_("A column shows 1 to %(most)s cards, not “%(value)s”."), most=MOST_CARDS, value=text[:20]
+            )
         return int(text)
 
     def _more_href(self, stage, limit):
         args = {key: value for key, value in request.args.items() if key != f"cards-{stage.id}"}
-        pairs = "&".join(f"{key}={value}" for key, value in {**args, f"cards-{stage.id}": limit}.items() if key.isascii() and value.isalnum())
+        pairs = "&".join(
+            f"{key}={value}"
+            for key, value in {**args, f"cards-{stage.id}": limit}.items()
+            if key.isascii() and value.isalnum()
+        )
         return f"{self.route_base}/board?{pairs}"
 
     def _cards(self, limits, conditions):
@@ -124,8 +142,14 @@ class BoardRoutes:
         model = self.model
         if not limits:
             return []
-        order = func.row_number().over(partition_by=model.stage_id, order_by=(model.position, model.id)).label("place")
-        placed = select(model.id, model.stage_id, order).where(model.stage_id.in_(limits), *conditions).subquery()
+        order = (
+            func.row_number()
+            .over(partition_by=model.stage_id, order_by=(model.position, model.id))
+            .label("place")
+        )
+        placed = (
+            select(model.id, model.stage_id, order).where(model.stage_id.in_(limits), *conditions).subquery()
+        )
         limit = case(limits, value=placed.c.stage_id)
         statement = select(model).join(placed, placed.c.id == model.id).where(placed.c.place <= limit)
         loads = [selectinload(model.company), selectinload(model.owner)]
@@ -142,11 +166,19 @@ class BoardRoutes:
     def stage_figures(self, stage_ids, conditions):
         """(stage id, count, sums in words) for each stage, and for each currency where there are several."""
         model = self.model
-        counted = select(model.stage_id, func.count(model.id)).where(model.stage_id.in_(stage_ids), *conditions)
-        return [(stage_id, count, "") for stage_id, count in db.session.execute(counted.group_by(model.stage_id))]
+        counted = select(model.stage_id, func.count(model.id)).where(
+            model.stage_id.in_(stage_ids), *conditions
+        )
+        return [
+            (stage_id, count, "") for stage_id, count in db.session.execute(counted.group_by(model.stage_id))
+        ]
 
     def _stage(self, text):
-        stage = db.session.get(Stage, int(text)) if text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID else None
+        stage = (
+            db.session.get(Stage, int(text))
+            if text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID
+            else None
+        )
         if stage is None:
             raise RuleBroken(N_("There is no such stage."))
         return stage

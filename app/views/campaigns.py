@@ -31,13 +31,18 @@ class CampaignView(RecordView):
 
     def around(self, row):
         page, status = request.args.get("members", "1"), request.args.get("status", "")
-        if not (page.isascii() and page.isdigit() and 1 <= int(page[:7]) <= 100_000) or status not in ("", *campaigns.STATUSES):
+        if not (page.isascii() and page.isdigit() and 1 <= int(page[:7]) <= 100_000) or status not in (
+            "",
+            *campaigns.STATUSES,
+        ):
             raise filters.BadQuery(N_("There is no such page."))
         page = int(page)
         members = select(CampaignMember).where(CampaignMember.campaign_id == row.id)
         if status:
             members = members.where(CampaignMember.status == status)
-        members = members.order_by(CampaignMember.id).offset((page - 1) * MEMBERS_SHOWN).limit(MEMBERS_SHOWN + 1)
+        members = (
+            members.order_by(CampaignMember.id).offset((page - 1) * MEMBERS_SHOWN).limit(MEMBERS_SHOWN + 1)
+        )
         found = db.session.scalars(
             members.options(selectinload(CampaignMember.contact).selectinload(Contact.company))
         ).all()
@@ -46,7 +51,9 @@ class CampaignView(RecordView):
             "template": "campaigns/sheet.html",
             "state": (gettext(Campaign.__table__.c.kind.info["choices"].get(row.kind, row.kind)), "blue"),
             "members": [_member(one) for one in found[:MEMBERS_SHOWN]],
-            "next_href": f"{self.path(row)}?members={page + 1}&status={status}" if len(found) > MEMBERS_SHOWN else None,
+            "next_href": f"{self.path(row)}?members={page + 1}&status={status}"
+            if len(found) > MEMBERS_SHOWN
+            else None,
             "prev_href": f"{self.path(row)}?members={page - 1}&status={status}" if page > 1 else None,
             "status": status,
             "total": sum(counts.values()),
@@ -100,7 +107,9 @@ def _member(member):
         "id": member.id,
         "status": member.status,
         "contact": cells.HIDDEN if contact is None else cells.link_to(contact),
-        "company": None if contact is None or contact.company_id is None else cells.cell(contact, "company_id"),
+        "company": None
+        if contact is None or contact.company_id is None
+        else cells.cell(contact, "company_id"),
         "email": None if contact is None or not contact.email else {"kind": "mail", "label": contact.email},
     }
 

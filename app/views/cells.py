@@ -4,8 +4,8 @@ from flask import g
 from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer
 
-from app.views.reading import day, moment, money, number
 from app.models import ENTITIES, Exact, Moment
+from app.views.reading import day, moment, money, number
 
 # Entity -> the path of its pages; views fill it in as they are registered.
 PATHS = {}

@@ -22,8 +22,14 @@ def box(title, model, condition, *, add=None, meta=None, end=None, order=None, l
     if not g.principal.may("see", entity):
         return None
     statement = select(model).where(condition).order_by(order if order is not None else model.id.desc())
-    rows = db.session.scalars(statement.limit(BOX_ROWS + 1).options(*(selectinload(load) for load in loads))).all()
-    count = len(rows) if len(rows) <= BOX_ROWS else db.session.scalar(select(func.count(model.id)).where(condition))
+    rows = db.session.scalars(
+        statement.limit(BOX_ROWS + 1).options(*(selectinload(load) for load in loads))
+    ).all()
+    count = (
+        len(rows)
+        if len(rows) <= BOX_ROWS
+        else db.session.scalar(select(func.count(model.id)).where(condition))
+    )
     path = cells.PATHS[entity]
     return {
         "title": gettext(title),
@@ -39,7 +45,9 @@ def box(title, model, condition, *, add=None, meta=None, end=None, order=None, l
         ],
         "count": count,
         "add_href": f"{path}/new?{urlencode(add)}" if add and g.principal.may("add", entity) else None,
-        "all_href": f"{path}/?{condition.left.key}.is={condition.right.value}" if len(rows) > BOX_ROWS else None,
+        "all_href": f"{path}/?{condition.left.key}.is={condition.right.value}"
+        if len(rows) > BOX_ROWS
+        else None,
     }
 
 
@@ -54,7 +62,9 @@ def boxes_of(row, names):
     link = f"{row.__tablename__}_id"
     add = {link: row.id}
     known = {
-        "contacts": lambda: box(N_("Contacts"), Contact, Contact.company_id == row.id, add=add, meta=lambda one: one.job_title),
+        "contacts": lambda: box(
+            N_("Contacts"), Contact, Contact.company_id == row.id, add=add, meta=lambda one: one.job_title
+        ),
         "deals": lambda: box(
             N_("Deals"),
             Deal,
@@ -88,7 +98,10 @@ class CompanyView(RecordView):
     default_sort = "name"
 
     def around(self, row):
-        return {"boxes": boxes_of(row, ("contacts", "deals", "tickets", "invoices")), **activities.timeline(row)}
+        return {
+            "boxes": boxes_of(row, ("contacts", "deals", "tickets", "invoices")),
+            **activities.timeline(row),
+        }
 
 
 class ContactView(RecordView):
@@ -102,7 +115,11 @@ class ContactView(RecordView):
     default_sort = "last_name"
 
     def around(self, row):
-        return {"boxes": boxes_of(row, ("deals", "tickets")), "subtitle": row.job_title, **activities.timeline(row)}
+        return {
+            "boxes": boxes_of(row, ("deals", "tickets")),
+            "subtitle": row.job_title,
+            **activities.timeline(row),
+        }
 
     def list_context(self):
         """The campaigns that the shown contacts can be added to."""

@@ -68,7 +68,9 @@ class DealView(BoardRoutes, RecordView):
             "may_reopen": may_edit and is_closed,
             "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
             "invoices": invoices,
-            "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all() if may_edit and not is_closed else [],
+            "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()
+            if may_edit and not is_closed
+            else [],
             **activities.timeline(row),
         }
 
@@ -96,7 +98,16 @@ class DealView(BoardRoutes, RecordView):
             if stage.outcome == outcome and not g.principal.may(verb, "deal"):
                 abort(403)
         reason = request.form.get("lost_reason")
-        deals.move(db.session, card, stage, by=g.principal.id, today=today(), before=before, after=after, reason=reason)
+        deals.move(
+            db.session,
+            card,
+            stage,
+            by=g.principal.id,
+            today=today(),
+            before=before,
+            after=after,
+            reason=reason,
+        )
 
     def stage_figures(self, stage_ids, conditions):
         counted = (

@@ -47,7 +47,9 @@ def answer(status, message=None, **more):
     message = message or gettext(SENTENCES.get(status, SENTENCES[400]))
     if wants_json():
         return jsonify(message=message, **more), status
-    template = f"errors/{status}.html" if status in (400, 403, 404, 409, 413, 422, 429, 500) else "errors/400.html"
+    template = (
+        f"errors/{status}.html" if status in (400, 403, 404, 409, 413, 422, 429, 500) else "errors/400.html"
+    )
     return render_template(template, message=message, **more), status
 
 

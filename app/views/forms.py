@@ -55,7 +55,7 @@ class ExactField(StringField):
             raise ValueError(gettext("This number is too large."))
         if value != round(value, self.kind.scale):
             raise ValueError(gettext("At most %(places)s decimal places.", places=self.kind.scale))
-        if self.least is not None and value < self.least or self.most is not None and value > self.most:
+        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
             raise ValueError(_range_words(self.least, self.most))
         self.data = value
 
@@ -209,11 +209,20 @@ def _field(model, column):
         return LinkField(validators=checks, target=target, **settings)
     if "choices" in info:
         choices = [(value, lazy_gettext(words)) for value, words in info["choices"].items()]
-        return SelectField(validators=[InputRequired()], choices=choices, default=column.default.arg, **settings)
+        return SelectField(
+            validators=[InputRequired()], choices=choices, default=column.default.arg, **settings
+        )
     if isinstance(kind, Boolean):
         return BooleanField(default=column.default.arg if column.default is not None else False, **settings)
     if isinstance(kind, Exact):
-        return ExactField(validators=checks, kind=kind, least=info.get("at_least"), most=info.get("at_most"), default=_default(column), **settings)
+        return ExactField(
+            validators=checks,
+            kind=kind,
+            least=info.get("at_least"),
+            most=info.get("at_most"),
+            default=_default(column),
+            **settings,
+        )
     if isinstance(kind, Integer):
         least, most = info.get("at_least", -LARGEST_ID), info.get("at_most", LARGEST_ID)
         between = NumberRange(least, most, _range_words(least, most))

@@ -5,9 +5,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import N_
-from app.views.reading import moment
 from app.models import ENTITIES, Change, ChangeSet
 from app.views import cells
+from app.views.reading import moment
 
 SHOWN = 200
 

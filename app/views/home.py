@@ -36,13 +36,20 @@ class HomeView(PageView):
             .order_by(due.is_(None), due, model.id)
             .limit(SHOWN)
         )
-        return db.session.scalars(statement.options(selectinload(model.stage), selectinload(model.company))).all()
+        return db.session.scalars(
+            statement.options(selectinload(model.stage), selectinload(model.company))
+        ).all()
 
     def _tasks(self):
         is_due = or_(Activity.due_on.is_(None), Activity.due_on <= today())
         statement = (
             select(Activity)
-            .where(Activity.kind == "task", Activity.done_at.is_(None), Activity.owner_id == g.principal.id, is_due)
+            .where(
+                Activity.kind == "task",
+                Activity.done_at.is_(None),
+                Activity.owner_id == g.principal.id,
+                is_due,
+            )
             .order_by(Activity.due_on.is_(None), Activity.due_on, Activity.id)
             .limit(SHOWN)
         )

@@ -47,7 +47,9 @@ class InvoiceView(RecordView):
             "paid": invoices.paid(row),
             "open_amount": invoices.open_amount(row),
             "payments": row.payments,
-            "methods": [(key, gettext(words)) for key, words in Payment.__table__.c.method.info["choices"].items()],
+            "methods": [
+                (key, gettext(words)) for key, words in Payment.__table__.c.method.info["choices"].items()
+            ],
             "may_issue": not row.is_issued and principal.may("issue", "invoice"),
             "may_discard": not row.is_issued and principal.may("delete", "invoice"),
             "may_pay": row.is_issued and invoices.open_amount(row) != 0 and principal.may("pay", "invoice"),
@@ -110,7 +112,9 @@ class InvoiceView(RecordView):
     @allows("pay")
     def pay(self, pk):
         invoice = self.find(pk)
-        typed = {name: request.form.get(name, "").strip() for name in ("amount", "paid_on", "method", "reference")}
+        typed = {
+            name: request.form.get(name, "").strip() for name in ("amount", "paid_on", "method", "reference")
+        }
         try:
             payment = invoices.record_payment(
                 db.session,

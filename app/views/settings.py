@@ -10,7 +10,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from app import roles, security
 from app.extensions import N_, db
-from app.models import Department, Pipeline, Product, Stage, Staff, TaxRate
+from app.models import Department, Pipeline, Product, Staff, Stage, TaxRate
 from app.rules import RuleBroken
 from app.views import forms
 from app.views.base import PageView, RecordView, allows, expose
@@ -52,7 +52,13 @@ class PipelineView(RecordView):
     default_sort = "position"
 
     def around(self, row):
-        stages = box(N_("Stages"), Stage, Stage.pipeline_id == row.id, add={"pipeline_id": row.id}, order=Stage.position)
+        stages = box(
+            N_("Stages"),
+            Stage,
+            Stage.pipeline_id == row.id,
+            add={"pipeline_id": row.id},
+            order=Stage.position,
+        )
         return {"boxes": [stages]}
 
 
@@ -93,8 +99,16 @@ class DepartmentView(RecordView):
                 raise RuleBroken(N_("There is a department of this name already."), field="name")
 
     def around(self, row):
-        below = box(N_("Departments below"), Department, Department.parent_id == row.id, order=Department.name)
-        staff = box(N_("Staff"), Staff, Staff.department_id == row.id, meta=lambda one: one.job_title, order=Staff.name)
+        below = box(
+            N_("Departments below"), Department, Department.parent_id == row.id, order=Department.name
+        )
+        staff = box(
+            N_("Staff"),
+            Staff,
+            Staff.department_id == row.id,
+            meta=lambda one: one.job_title,
+            order=Staff.name,
+        )
         return {"boxes": [below, staff]}
 
 
@@ -102,7 +116,9 @@ class AccountFields:
     """The part of the staff form that is the account: name, roles, password, whether it is open."""
 
     username = StringField(lazy_gettext("User name"), [InputRequired(), Length(max=128), forms.storable])
-    email = StringField(lazy_gettext("E-mail"), [InputRequired(), Length(max=320), forms.storable, forms.email])
+    email = StringField(
+        lazy_gettext("E-mail"), [InputRequired(), Length(max=320), forms.storable, forms.email]
+    )
     role_names = SelectMultipleField(
         lazy_gettext("Roles"),
         choices=[(name, name) for name in roles.ROLES],
@@ -126,7 +142,9 @@ class StaffView(RecordView):
     list_columns = ("name", "job_title", "department_id", "phone", "reports_to_id", "left_on")
     filter_columns = ("department_id",)
     default_sort = "name"
-    exclude_route_methods = {"delete"}  # what colleagues did keeps their name: they leave, they are not deleted
+    exclude_route_methods = {
+        "delete"
+    }  # what colleagues did keeps their name: they leave, they are not deleted
 
     def form_columns(self):
         return tuple(name for name in super().form_columns() if name != "left_on")
@@ -135,12 +153,16 @@ class StaffView(RecordView):
         fields = {name: value for name, value in vars(AccountFields).items() if not name.startswith("_")}
         kind = type("StaffForm", (forms.form_class(self.model, self.form_columns()),), fields)
         user = db.session.get(User, row.id) if row.id is not None else None
-        account = {} if user is None else {
-            "username": user.username,
-            "email": user.email,
-            "role_names": [role.name for role in user.roles],
-            "is_open": bool(user.active),
-        }
+        account = (
+            {}
+            if user is None
+            else {
+                "username": user.username,
+                "email": user.email,
+                "role_names": [role.name for role in user.roles],
+                "is_open": bool(user.active),
+            }
+        )
         form = kind(formdata, obj=row, data=account)
         if formdata is None:
             form.version.data = str(row.version or "")
@@ -199,7 +221,10 @@ class StaffView(RecordView):
         return {"boxes": [team], "subtitle": row.job_title, "may_delete": False}
 
     def _check_account(self, form, user_id):
-        for name, words in (("username", N_("This user name is taken.")), ("email", N_("This mail address is taken."))):
+        for name, words in (
+            ("username", N_("This user name is taken.")),
+            ("email", N_("This mail address is taken.")),
+        ):
             same = select(User.id).where(getattr(User, name) == form[name].data, User.id != (user_id or 0))
             with db.session.no_autoflush:
                 if db.session.scalar(same) is not None:

@@ -51,7 +51,9 @@ class TicketView(BoardRoutes, RecordView):
             .options(selectinload(TicketMessage.created_by))
         ).all()
         may_edit = principal.may("edit", "ticket")
-        colleagues = select(Staff).where(or_(Staff.left_on.is_(None), Staff.id == row.owner_id)).order_by(Staff.name)
+        colleagues = (
+            select(Staff).where(or_(Staff.left_on.is_(None), Staff.id == row.owner_id)).order_by(Staff.name)
+        )
         return {
             "template": "tickets/sheet.html",
             "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
@@ -123,7 +125,10 @@ class TicketView(BoardRoutes, RecordView):
             raise RuleBroken(N_("There is no such colleague."), field="owner_id")
         tickets.assign(ticket, colleague)
         db.session.commit()
-        flash(gettext("“%(ticket)s” is with %(who)s.", ticket=ticket, who=colleague or gettext("nobody")), "success")
+        flash(
+            gettext("“%(ticket)s” is with %(who)s.", ticket=ticket, who=colleague or gettext("nobody")),
+            "success",
+        )
         return redirect(self.path(ticket))
 
     @expose("/<int:pk>/solve", methods=["POST"])
