@@ -1,6 +1,7 @@
 """From the text of a URL to one condition, one order and one page of a list. The filter language grows here.
 
-A filter is `column.operator=value`: `kind.is=customer`, `name.has=alfred`, `closed_on.min=1997-01-01`, `owner_id.is=me`.
+A filter is `column.operator=value`: `kind.is=customer`, `name.has=alfred`, `closed_on.min=1997-01-01`,
+`owner_id.is=me`.
 The order is `sort=name` or `sort=-name`; a page follows a row: `after=` names the last row of the page before.
 """
 
@@ -65,7 +66,7 @@ class Query:
 
 
 def parse(model, args, *, sortable, principal, default_sort):
-    """Read a URL's parameters; raises BadQuery for the first that makes no sense. Unknown plain names are left alone."""
+    """Read a URL's parameters; raises BadQuery for the first that makes no sense. Other names are left alone."""
     filters = tuple(
         _filter(model, key, text, principal)
         for key, text in args.items(multi=True)

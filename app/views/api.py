@@ -122,10 +122,10 @@ class RecordApi(ApiView):
         shown, hidden = {}, []
         for column in row.__table__.c:
             value = getattr(row, column.name)
-            if value is not None and cells.target_of(column) is not None:
-                if getattr(row, cells.relation_name(column.name)) is None:
-                    hidden.append(column.name)
-                    value = None
+            is_link = value is not None and cells.target_of(column) is not None
+            if is_link and getattr(row, cells.relation_name(column.name)) is None:
+                hidden.append(column.name)
+                value = None
             shown[column.name] = plain(value)
         return {**shown, "not_visible": hidden}
 

@@ -419,7 +419,7 @@ class RecordView(PageView):
         return row
 
     def check_version(self, row):
-        """Refuse a deed on a row that has changed since its reader saw it. A deed without a version trusts its reader."""
+        """Refuse a deed on a row that has changed since its reader saw it; without a version it is not asked."""
         version = request.form.get("version", "")
         if version and version != str(row.version):
             abort(409)

@@ -1,4 +1,4 @@
-"""The board of deals or tickets: a column a stage, counts and sums by SQL, cards page by page, moved by drag or form."""
+"""The board of deals or tickets: a column a stage, counts and sums by SQL, cards by page, moved by drag or form."""
 
 from flask import abort, flash, g, jsonify, redirect, request
 from flask_babel import gettext

@@ -1,4 +1,4 @@
-"""What goes wrong, said calmly: one sentence on a page, or a `message` for programs, and never the inside of a fault."""
+"""What goes wrong, said calmly: a sentence on a page, or a `message` for programs; never the inside of a fault."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""Forms from the model: one field a column, by its type and what stands on it. Pages and API validate through the same."""
+"""Forms from the model: a field for each column, by its type. Pages and API validate through the same."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -181,7 +181,7 @@ def columns_to_edit(model):
 
 
 def reading_order(model):
-    """The columns with a name for people: the model's own columns first, then who it belongs to, then the long texts."""
+    """The columns with a name for people: its own columns first, then who it belongs to, then the long texts."""
     columns = [column for column in model.__table__.c if column.info.get("label")]
     return sorted(
         columns,
