@@ -5,7 +5,8 @@ What is forbidden raises `RuleBroken` with the sentence the user will read; the 
 
 
 class RuleBroken(Exception):
-    """A rule says no. `message` is a gettext id with %(name)s places, `values` fills them; `field` is where to show it."""
+    """A rule says no. `message` is a gettext id with %(name)s places, `values` fills them; `field`
+    is where to show it."""
 
     def __init__(self, message, *, field=None, **values):
         super().__init__(message)
