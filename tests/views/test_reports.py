@@ -1,0 +1,144 @@
+"""The sales report on screen and as a paper: the same numbers, for those who may see them."""
+
+import io
+import re
+
+import pypdf
+import pytest
+
+from tests.databases import with_demo
+
+READERS = ("head.sales", "rep.north", "rep.south", "finance", "director")
+STRANGERS = ("admin", "head.support", "agent", "marketer")
+PERIOD = "2026"
+
+AMOUNT = re.compile(r"€[\d,]+\.\d\d")
+
+
+def paper_of(client, url):
+    """The text of the PDF at this address, in single spaces."""
+    page = client.get(url)
+    assert page.response.mimetype == "application/pdf"
+    reader = pypdf.PdfReader(io.BytesIO(page.response.data))
+    return reader, " ".join(" ".join(one.extract_text() for one in reader.pages).split())
+
+
+@with_demo
+def test_the_report_of_a_year_shows_its_figures(client_for):
+    page = client_for("head.sales").get(f"/reports/sales?period={PERIOD}")
+    assert page.h1 == "Sales report 2026"
+    assert "Sales and all below" in page
+    for heading in ("Revenue", "Deals won", "Deals lost", "Win rate", "Funnel", "Why deals were lost"):
+        assert heading in page.text
+    assert page.html.count('<svg role="img"') == 2
+    assert page.link_with(rel="nothing") is None
+
+
+@with_demo
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("period", ["2026", "2026-Q3", "2026-09"])
+def test_the_paper_holds_the_numbers_of_the_page(client_for, reader, period):
+    client = client_for(reader)
+    page = client.get(f"/reports/sales?period={period}&currency=EUR")
+    paper, text = paper_of(client, f"/reports/sales.pdf?period={period}&currency=EUR")
+    amounts = set(AMOUNT.findall(page.text))
+    assert len(amounts) > 5
+    assert amounts <= set(AMOUNT.findall(text))
+    assert set(AMOUNT.findall(text)) <= amounts
+    assert f"Page 1 of {len(paper.pages)}" in text
+    assert page.h1 in text
+
+
+@with_demo
+@pytest.mark.parametrize(
+    ("reader", "covered"),
+    [
+        ("head.sales", "Sales and all below"),
+        ("rep.north", "North"),
+        ("finance", "All departments"),
+        ("director", "All departments"),
+    ],
+)
+def test_page_and_paper_say_which_departments_they_cover(client_for, reader, covered):
+    client = client_for(reader)
+    assert f"{covered} · EUR" in client.get(f"/reports/sales?period={PERIOD}&currency=EUR").text
+    assert f"Departments {covered}" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[1]
+
+
+@with_demo
+def test_finance_is_told_that_it_reads_won_deals_only(client_for):
+    client = client_for("finance")
+    page = client.get(f"/reports/sales?period={PERIOD}")
+    assert "Your role reads won deals only" in page.text
+    for unknown in ("Win rate", "Funnel", "Why deals were lost"):
+        assert unknown not in page.text
+    assert "Your role reads won deals only" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[1]
+
+
+@with_demo
+def test_one_goes_to_the_period_before_and_after_and_to_a_longer_one(client_for):
+    client = client_for("head.sales")
+    page = client.get("/reports/sales?period=2026-Q3&currency=EUR")
+    for period in ("2026-Q2", "2026-Q4", "2026"):
+        assert f"/reports/sales?period={period}&currency=EUR" in page.links
+        assert client.get(f"/reports/sales?period={period}&currency=EUR").status == 200
+    assert "/reports/sales.pdf?period=2026-Q3&currency=EUR" in page.links
+
+
+@with_demo
+def test_the_picker_is_a_plain_form(client_for):
+    client = client_for("head.sales")
+    page = client.submit("/reports/sales", action="/reports/sales", period="2026-05")
+    assert page.h1 == "Sales report May 2026"
+
+
+def test_an_empty_period_says_so_and_leads_to_the_latest_figures(client_for):
+    page = client_for("head.sales").get("/reports/sales?period=2001-Q1")
+    assert "Nothing was sold in Q1 2001" in page.text
+
+
+@with_demo
+def test_an_empty_period_leads_to_the_last_one_with_figures(client_for):
+    client = client_for("head.sales")
+    page = client.get("/reports/sales?period=2001-Q1")
+    (target,) = (link for link in page.links if re.fullmatch(r"/reports/sales\?period=\d{4}-Q\d", link))
+    assert "Nothing was sold" not in client.get(target).text
+
+
+def test_an_empty_report_prints_too(client_for):
+    _paper, text = paper_of(client_for("head.sales"), "/reports/sales.pdf?period=2001-Q1")
+    assert "None in this period." in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "period=nonsense",
+        "period=2026-Q5",
+        "period=2026-13",
+        "period=0000",
+        "period=99999",
+        "period=%00",
+        "period=%F0%28",
+        "period=2026&currency=eur",
+        "period=2026&currency=ABC",
+        "currency=%27%3B--",
+        "period=" + "9" * 5000,
+    ],
+)
+@pytest.mark.parametrize("path", ["/reports/sales", "/reports/sales.pdf"])
+def test_a_bad_period_or_currency_is_refused_with_a_sentence(client_for, path, query):
+    page = client_for("head.sales").get(f"{path}?{query}", status=400)
+    assert "is no period" in page.text or "is no currency" in page.text
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("path", ["/reports/sales", "/reports/sales.pdf"])
+def test_who_has_no_report_is_refused(client_for, stranger, path):
+    client_for(stranger).get(path, status=403)
+
+
+@pytest.mark.parametrize("path", ["/reports/sales", "/reports/sales.pdf"])
+def test_without_a_sign_in_the_way_leads_to_the_door(anonymous, path):
+    page = anonymous.get(f"{path}?period=2026", status=302)
+    assert page.location.startswith("/login/")
