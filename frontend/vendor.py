@@ -25,7 +25,7 @@ VENDOR = HERE.parent / "app" / "static" / "vendor"
 # is kept, so that a colleague may use an ordinary Tabler class without running this script again.
 UNUSED_FAMILIES = tuple((HERE / "unused.txt").read_text().split())
 UNUSED_SIZES = re.compile(
-    r"-(sm|lg|xl|xxl)-(\d|auto|none|inline|block|flex|grid|row|column|start|end|center|fill|grow|shrink|wrap|nowrap|"
+    r"(?<!col)-(sm|lg|xl|xxl)-(\d|auto|none|inline|block|flex|grid|row|column|start|end|center|fill|grow|shrink|wrap|nowrap|"
     r"between|around|evenly|stretch|baseline|first|last|table|contents)|"
     r"-print-|-n\d$|\[data-bs-theme-|\[data-vc|\.theme-"
 )
