@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from sqlalchemy import FromClause, Select, Table, and_, event, false, inspect, or_, select, true
 from sqlalchemy.engine import Engine
@@ -83,32 +83,22 @@ class Principal:
     def grants_for(self, verb, entity):
         return [grant for grant in self.grants if grant.entity == entity and verb in grant.verbs]
 
-    @cached_property
-    def sight(self):
-        """Scoped table -> its loader criteria for this principal; None where every row is seen. Built once."""
-        conditions = {
-            name: allowed(self, "see", model)
-            for name, model in ENTITIES.items()
-            if model.__sight__ == "scoped"
-        }
-        return {
-            name: None
-            if condition is EVERY_ROW
-            else with_loader_criteria(ENTITIES[name], condition, include_aliases=True)
-            for name, condition in conditions.items()
-        }
-
-    @cached_property
-    def _options(self):
-        return {}
+    def sight_of(self, table):
+        """The loader criteria of this principal for a scoped table; None where every row is seen."""
+        return _sight(self, table)
 
     def options_for(self, tables):
         """The loader criteria that a statement over these scoped tables needs."""
-        if tables not in self._options:
-            self._options[tables] = tuple(
-                option for name in sorted(tables) if (option := self.sight[name]) is not None
-            )
-        return self._options[tables]
+        return tuple(option for name in sorted(tables) if (option := self.sight_of(name)) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _sight(principal, table):
+    """Built once for each principal and table: conditions cost more to build than to run."""
+    condition = allowed(principal, "see", ENTITIES[table])
+    if condition is EVERY_ROW:
+        return None
+    return with_loader_criteria(ENTITIES[table], condition, include_aliases=True)
 
 
 SYSTEM = Principal(id=None, username="system", name="system", is_system=True)
@@ -376,14 +366,18 @@ def _new_links(row):
                 yield target, getattr(row, attribute.key)
 
 
+@lru_cache(maxsize=4096)
+def _reach_of(principal, verb, model):
+    return allowed(principal, verb, model, model.__table__.c)
+
+
 def _ask(session, principal, verb, model, keys):
     """Have the database say whether all these rows lie within the grant; otherwise refuse the whole transaction."""
     if getattr(model, "__sight__", None) is None:  # an account, a role: FAB's own tables
         if not principal.may("edit", "account"):
             raise WriteRefused(model.__tablename__)
         return
-    table = model.__table__
-    condition = allowed(principal, verb, model, table.c)
+    table, condition = model.__table__, _reach_of(principal, verb, model)
     if condition is EVERY_ROW:
         return
     within = 0
@@ -447,7 +441,7 @@ def _mentioned(principal, tables):
     """These tables, and those that the conditions of sight on them speak of."""
     names = set(tables)
     for name in tables:
-        option = principal.sight[name]
+        option = principal.sight_of(name)
         if option is not None:
             names.update(
                 element.name for element in iterate(option.where_criteria) if isinstance(element, Table)
