@@ -1,5 +1,7 @@
 """The board of deals or tickets: a column a stage, counts and sums by SQL, cards by page, moved by drag or form."""
 
+from urllib.parse import urlencode
+
 from flask import abort, flash, g, jsonify, redirect, request
 from flask_babel import gettext
 from sqlalchemy import case, func, select
@@ -129,13 +131,7 @@ class BoardRoutes:
         return int(text)
 
     def _more_href(self, stage, limit):
-        args = {key: value for key, value in request.args.items() if key != f"cards-{stage.id}"}
-        pairs = "&".join(
-            f"{key}={value}"
-            for key, value in {**args, f"cards-{stage.id}": limit}.items()
-            if key.isascii() and value.isalnum()
-        )
-        return f"{self.route_base}/board?{pairs}"
+        return f"{self.route_base}/board?{urlencode({**request.args, f'cards-{stage.id}': limit})}"
 
     def _cards(self, limits, conditions):
         """The first cards of every column, in one SELECT."""

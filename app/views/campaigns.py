@@ -55,7 +55,7 @@ class CampaignView(RecordView):
             if len(found) > MEMBERS_SHOWN
             else None,
             "prev_href": f"{self.path(row)}?members={page - 1}&status={status}" if page > 1 else None,
-            "status": status,
+            "shown_status": status,
             "total": sum(counts.values()),
             "counts": [(key, gettext(words), counts[key]) for key, words in campaigns.STATUSES.items()],
             "may_change": g.principal.may("edit", "campaign"),
