@@ -3,6 +3,7 @@
 WeasyPrint is loaded when the first document is drawn: it would cost every start of the house a second.
 """
 
+import atexit
 import gc
 import re
 import threading
@@ -77,6 +78,7 @@ def _fetcher():
 def _font_configuration():
     from weasyprint.text.fonts import FontConfiguration
 
+    atexit.register(_font_configuration.cache_clear)  # while it can still remove its temporary folder
     return FontConfiguration()
 
 
