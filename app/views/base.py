@@ -444,20 +444,19 @@ class RecordView(PageView):
         return True
 
     def facts(self, row):
-        names = [
-            column.name
+        """What the sheet says of the row: what people filled in, then who made it and when."""
+        columns = [
+            column
             for column in forms.reading_order(self.model)
             if column.name not in ("id", "version", "position", "content")
         ]
-        facts = [
-            {
-                "label": cells.label(self.model.__table__.c[name]),
-                "value": cells.cell(row, name),
-                "wide": isinstance(self.model.__table__.c[name].type, Text),
-            }
-            for name in names
-        ]
-        return [{"title": None, "facts": facts}]
+        told = [column for column in columns if not column.info.get("stamped")]
+        stamps = [column for column in columns if column.info.get("stamped")]
+        return [{"title": None, "facts": [self._fact(row, one) for one in part]} for part in (told, stamps) if part]
+
+    def _fact(self, row, column):
+        is_long = isinstance(column.type, Text) and getattr(row, column.name)
+        return {"label": cells.label(column), "value": cells.cell(row, column.name), "wide": bool(is_long)}
 
     def query_from(self, args):
         return filters.parse(
