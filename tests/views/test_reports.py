@@ -1,14 +1,19 @@
 """The sales report on screen and as a paper: the same numbers, for those who may see them."""
 
-import io
 import re
 
-import pypdf
 import pytest
 
 from tests.databases import with_demo
+from tests.papers import pages_of
 
-READERS = ("head.sales", "rep.north", "rep.south", "finance", "director")
+READINGS = (
+    ("head.sales", "2026"),
+    ("rep.north", "2026-Q3"),
+    ("rep.south", "2026-Q3"),
+    ("finance", "2026-09"),
+    ("director", "2026-06"),
+)
 STRANGERS = ("admin", "head.support", "agent", "marketer")
 PERIOD = "2026"
 
@@ -16,11 +21,10 @@ AMOUNT = re.compile(r"€[\d,]+\.\d\d")
 
 
 def paper_of(client, url):
-    """The text of the PDF at this address, in single spaces."""
+    """The text of the PDF at this address, page by page."""
     page = client.get(url)
     assert page.response.mimetype == "application/pdf"
-    reader = pypdf.PdfReader(io.BytesIO(page.response.data))
-    return reader, " ".join(" ".join(one.extract_text() for one in reader.pages).split())
+    return pages_of(page.response.data)
 
 
 @with_demo
@@ -31,22 +35,20 @@ def test_the_report_of_a_year_shows_its_figures(client_for):
     for heading in ("Revenue", "Deals won", "Deals lost", "Win rate", "Funnel", "Why deals were lost"):
         assert heading in page.text
     assert page.html.count('<svg role="img"') == 2
-    assert page.link_with(rel="nothing") is None
 
 
 @with_demo
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("period", ["2026", "2026-Q3", "2026-09"])
+@pytest.mark.parametrize(("reader", "period"), READINGS)
 def test_the_paper_holds_the_numbers_of_the_page(client_for, reader, period):
     client = client_for(reader)
     page = client.get(f"/reports/sales?period={period}&currency=EUR")
-    paper, text = paper_of(client, f"/reports/sales.pdf?period={period}&currency=EUR")
+    paper = paper_of(client, f"/reports/sales.pdf?period={period}&currency=EUR")
     amounts = set(AMOUNT.findall(page.text))
     assert len(amounts) > 5
-    assert amounts <= set(AMOUNT.findall(text))
-    assert set(AMOUNT.findall(text)) <= amounts
-    assert f"Page 1 of {len(paper.pages)}" in text
-    assert page.h1 in text
+    assert amounts == set(AMOUNT.findall(" ".join(paper)))
+    for number, text in enumerate(paper, 1):
+        assert f"Page {number} of {len(paper)}" in text
+    assert page.h1 in paper[0]
 
 
 @with_demo
@@ -62,7 +64,7 @@ def test_the_paper_holds_the_numbers_of_the_page(client_for, reader, period):
 def test_page_and_paper_say_which_departments_they_cover(client_for, reader, covered):
     client = client_for(reader)
     assert f"{covered} · EUR" in client.get(f"/reports/sales?period={PERIOD}&currency=EUR").text
-    assert f"Departments {covered}" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[1]
+    assert f"Departments {covered}" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[0]
 
 
 @with_demo
@@ -72,7 +74,7 @@ def test_finance_is_told_that_it_reads_won_deals_only(client_for):
     assert "Your role reads won deals only" in page.text
     for unknown in ("Win rate", "Funnel", "Why deals were lost"):
         assert unknown not in page.text
-    assert "Your role reads won deals only" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[1]
+    assert "Your role reads won deals only" in paper_of(client, f"/reports/sales.pdf?period={PERIOD}")[0]
 
 
 @with_demo
@@ -106,8 +108,8 @@ def test_an_empty_period_leads_to_the_last_one_with_figures(client_for):
 
 
 def test_an_empty_report_prints_too(client_for):
-    _paper, text = paper_of(client_for("head.sales"), "/reports/sales.pdf?period=2001-Q1")
-    assert "None in this period." in text
+    paper = paper_of(client_for("head.sales"), "/reports/sales.pdf?period=2001-Q1")
+    assert "None in this period." in paper[0] + paper[1]
 
 
 @pytest.mark.parametrize(
