@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, Role, User, ViewMenu
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access, roles
@@ -34,11 +33,29 @@ _NOBODY = generate_password_hash(secrets.token_hex())
 def load_principal(user_id):
     """The person with this account as a principal, or None when the account is gone or inactive."""
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
-        user = session.get(User, user_id, options=[selectinload(User.roles)])
-        if user is None or not user.active:
+        person = (
+            select(User.id, User.username, Staff, Role.name)
+            .outerjoin(Staff, Staff.id == User.id)
+            .outerjoin(User.roles)
+            .where(User.id == user_id, User.active)
+        )
+        rows = session.execute(person).all()
+        if not rows:
             return None
-        staff = session.get(Staff, user_id)
-        return _principal(session, user, staff)
+        _, username, staff, _ = rows[0]
+        names = tuple(sorted(row.name for row in rows if row.name is not None))
+        department_id = staff.department_id if staff is not None else None
+        return access.Principal(
+            id=user_id,
+            username=username,
+            name=staff.name if staff is not None else username,
+            title=(staff.job_title if staff is not None else None) or "",
+            department_id=department_id,
+            below=_below(session, department_id),
+            roles=names,
+            language=staff.language if staff is not None else "en",
+            grants=roles.grants_of(names),
+        )
 
 
 def authenticate(username, password):
@@ -165,22 +182,6 @@ def has_demo_accounts(session):
     """Whether an account stands open with the password that everybody knows."""
     users = session.scalars(select(User).where(User.username.in_(DEMO_USERNAMES), User.active)).all()
     return any(user.password and check_password_hash(user.password, DEMO_PASSWORD) for user in users)
-
-
-def _principal(session, user, staff):
-    names = tuple(sorted(role.name for role in user.roles))
-    department_id = staff.department_id if staff is not None else None
-    return access.Principal(
-        id=user.id,
-        username=user.username,
-        name=staff.name if staff is not None else user.username,
-        title=(staff.job_title if staff is not None else None) or "",
-        department_id=department_id,
-        below=_below(session, department_id),
-        roles=names,
-        language=staff.language if staff is not None else "en",
-        grants=roles.grants_of(names),
-    )
 
 
 def _below(session, department_id):
