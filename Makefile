@@ -5,6 +5,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint prove bench clean
+.NOTPARALLEL:
 
 help: ## list what there is
 	@echo "Foyer: make …"
@@ -25,7 +26,7 @@ lint: ## ruff alone
 
 prove: ## what Foyer promises, shown at full size (make prove-NAME: one of them)
 	@bin/bootstrap test
-	$(VENV) -m tests.prove $(ARGS)
+	@for file in tests/prove/[a-z]*.py; do $(MAKE) --no-print-directory prove-$$(basename $$file .py) || exit 1; done
 
 prove-%:
 	@bin/bootstrap test
@@ -33,7 +34,7 @@ prove-%:
 
 bench: ## what Foyer promises about speed, measured
 	@bin/bootstrap test
-	$(VENV) -m bench $(ARGS)
+	@if [ -d bench ]; then $(VENV) -m bench $(ARGS); else echo "Nothing is measured yet."; fi
 
 clean: ## remove .venv and what tools left behind; the instance folder stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
