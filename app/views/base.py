@@ -406,6 +406,9 @@ class RecordView(PageView):
     def form_columns(self):
         return forms.columns_to_edit(self.model)
 
+    def sections(self, form):
+        """The parts of the form as (title, names of fields); None: one part, in the order of the fields."""
+
     # ---- for subclasses to use
 
     def path(self, row):
@@ -499,6 +502,7 @@ class RecordView(PageView):
             "records/form.html",
             status=status,
             form=form,
+            sections=self.sections(form),
             row=row,
             name=name or (str(row) if row is not None else None),
             conflict=conflict,

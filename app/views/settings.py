@@ -149,6 +149,11 @@ class StaffView(RecordView):
     def form_columns(self):
         return tuple(name for name in super().form_columns() if name != "left_on")
 
+    def sections(self, form):
+        profile = list(self.form_columns())
+        account = [field.name for field in form.fields_shown() if field.name not in profile]
+        return [(None, profile), (gettext("Account"), account)]
+
     def form(self, row, formdata=None):
         fields = {name: value for name, value in vars(AccountFields).items() if not name.startswith("_")}
         kind = type("StaffForm", (forms.form_class(self.model, self.form_columns()),), fields)
