@@ -6,7 +6,7 @@ Pure: the reader's locale and time zone come as arguments. A missing value reads
 from datetime import UTC
 from decimal import Decimal
 
-from babel.dates import format_date, format_datetime, get_timezone
+from babel.dates import format_date, format_time, get_datetime_format, get_timezone
 from babel.numbers import format_currency, format_decimal, format_percent
 
 
@@ -21,11 +21,15 @@ def day(value, locale="en"):
 
 
 def moment(value, locale="en", timezone="UTC"):
-    """A moment on the reader's clock. Moments without a zone are UTC, as the database keeps them."""
+    """A moment to the minute on the reader's clock. Moments without a zone are UTC, as the database keeps them."""
     if value is None:
         return ""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return format_datetime(aware, "medium", tzinfo=get_timezone(timezone), locale=locale)
+    local = aware.astimezone(get_timezone(timezone))
+    day_and_time = get_datetime_format("medium", locale=locale)
+    return day_and_time.format(
+        format_time(local, "short", locale=locale), format_date(local, "medium", locale=locale)
+    )
 
 
 def number(value, locale="en"):
