@@ -30,6 +30,8 @@ def _stamp(session, _context, _instances):
     for row in session.dirty:
         if isinstance(row, Recorded) and session.is_modified(row):
             row.updated_at = now
+    for row in session.deleted:
+        session.refresh(row)  # whole, so that the ledger can say all that is gone
 
 
 @event.listens_for(Session, "after_flush")

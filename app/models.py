@@ -76,51 +76,56 @@ class Moment(TypeDecorator):
         return value if value is None else value.replace(tzinfo=UTC)
 
 
+def column(*args, **kwargs):
+    """A column whose old value is loaded before it is overwritten: the ledger never guesses a "before"."""
+    return mapped_column(*args, active_history=True, **kwargs)
+
+
 def words(label, length=120, required=False, **info):
     """A line of text."""
-    return mapped_column(String(length), nullable=not required, info={"label": label, **info})
+    return column(String(length), nullable=not required, info={"label": label, **info})
 
 
 def prose(label, required=False, **info):
     """Text of any length."""
-    return mapped_column(Text, nullable=not required, info={"label": label, **info})
+    return column(Text, nullable=not required, info={"label": label, **info})
 
 
 def choice(label, choices, default, **info):
     """One word of a fixed list; `choices` maps it to what people read."""
-    return mapped_column(
+    return column(
         String(20), nullable=False, default=default, info={"label": label, "choices": choices, **info}
     )
 
 
 def money(label, required=False, **info):
     """An amount in the currency that stands beside it, to the cent."""
-    return mapped_column(Exact(14, 2), nullable=not required, info={"label": label, "money": True, **info})
+    return column(Exact(14, 2), nullable=not required, info={"label": label, "money": True, **info})
 
 
 def number(label, scale, default=None, precision=14, **info):
     """An exact decimal number with `scale` places."""
-    return mapped_column(
+    return column(
         Exact(precision, scale), nullable=default is None, default=default, info={"label": label, **info}
     )
 
 
 def currency():
     """ISO 4217 code."""
-    return mapped_column(String(3), nullable=False, info={"label": N_("Currency"), "currency": True})
+    return column(String(3), nullable=False, info={"label": N_("Currency"), "currency": True})
 
 
 def day(label, required=False, **info):
-    return mapped_column(Date, nullable=not required, info={"label": label, **info})
+    return column(Date, nullable=not required, info={"label": label, **info})
 
 
 def moment(label, required=False, **info):
-    return mapped_column(Moment, nullable=not required, info={"label": label, **info})
+    return column(Moment, nullable=not required, info={"label": label, **info})
 
 
 def link(target, label, required=False, **info):
     """A foreign key; the row it names is loaded through the relationship beside it."""
-    return mapped_column(
+    return column(
         ForeignKey(f"{target}.id"), nullable=not required, index=True, info={"label": label, **info}
     )
 
@@ -133,7 +138,7 @@ class Row(Model):
     __through__ = None
     __search__ = ()  # columns whose words find the row
 
-    id = mapped_column(Integer, primary_key=True, info={"label": N_("No.")})
+    id = column(Integer, primary_key=True, info={"label": N_("No.")})
 
 
 class Recorded(Row):
@@ -143,11 +148,11 @@ class Recorded(Row):
 
     created_at = moment(N_("Created"), required=True, stamped=True)
     updated_at = moment(N_("Last changed"), required=True, stamped=True)
-    version = mapped_column(Integer, nullable=False, info={"label": N_("Version"), "stamped": True})
+    version = column(Integer, nullable=False, info={"label": N_("Version"), "stamped": True})
 
     @declared_attr
     def created_by_id(cls):
-        return mapped_column(
+        return column(
             ForeignKey("staff.id"), nullable=True, info={"label": N_("Created by"), "stamped": True}
         )
 
@@ -168,13 +173,13 @@ class Owned(Recorded):
 
     @declared_attr
     def department_id(cls):
-        return mapped_column(
+        return column(
             ForeignKey("department.id"), nullable=False, index=True, info={"label": N_("Department")}
         )
 
     @declared_attr
     def owner_id(cls):
-        return mapped_column(ForeignKey("staff.id"), nullable=True, index=True, info={"label": N_("Owner")})
+        return column(ForeignKey("staff.id"), nullable=True, index=True, info={"label": N_("Owner")})
 
     @declared_attr
     def department(cls):
@@ -227,7 +232,7 @@ class Staff(Recorded):
     __sight__ = "reference"
     __search__ = ("name", "job_title", "phone")
 
-    id = mapped_column(ForeignKey("ab_user.id"), primary_key=True, info={"label": N_("No.")})
+    id = column(ForeignKey("ab_user.id"), primary_key=True, info={"label": N_("No.")})
     name = words(N_("Name"), 130, required=True)
     department_id = link("department", N_("Department"), required=True)
     job_title = words(N_("Job title"))
@@ -357,7 +362,7 @@ class Product(Recorded):
     tax_rate_id = link("tax_rate", N_("Tax rate"))
     supplier_id = link("company", N_("Supplier"))
     description = prose(N_("Description"))
-    is_active = mapped_column(Boolean, nullable=False, default=True, info={"label": N_("For sale")})
+    is_active = column(Boolean, nullable=False, default=True, info={"label": N_("For sale")})
 
     tax_rate = relationship("TaxRate")
     supplier = relationship("Company")
@@ -378,7 +383,7 @@ class Pipeline(Recorded):
 
     name = words(N_("Name"), 80, required=True)
     kind = choice(N_("For"), {"deal": N_("Deals"), "ticket": N_("Tickets")}, default="deal")
-    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    position = column(Integer, nullable=False, default=0, info={"label": N_("Position")})
 
     stages = relationship(
         "Stage", back_populates="pipeline", order_by="Stage.position, Stage.id", viewonly=True
@@ -397,13 +402,13 @@ class Stage(Recorded):
 
     pipeline_id = link("pipeline", N_("Pipeline"), required=True)
     name = words(N_("Name"), 80, required=True)
-    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    position = column(Integer, nullable=False, default=0, info={"label": N_("Position")})
     outcome = choice(
         N_("Outcome"),
         {"open": N_("Open"), "won": N_("Won"), "lost": N_("Lost"), "solved": N_("Solved")},
         default="open",
     )
-    probability = mapped_column(
+    probability = column(
         Integer, nullable=False, default=0, info={"label": N_("Probability %"), "at_least": 0, "at_most": 100}
     )
 
@@ -434,7 +439,7 @@ class Deal(Owned):
     lost_reason = words(N_("Reason for the loss"), 300, deed=True)
     freight = money(N_("Freight"), at_least=0)
     notes = prose(N_("Notes"))
-    position = mapped_column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
+    position = column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
 
     company = relationship("Company")
     contact = relationship("Contact")
@@ -464,12 +469,12 @@ class DealLine(Recorded):
     __through__ = "deal"
 
     deal_id = link("deal", N_("Deal"), required=True)
-    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    position = column(Integer, nullable=False, default=0, info={"label": N_("Position")})
     product_id = link("product", N_("Product"))
     description = words(N_("Description"), 300, required=True)
     quantity = number(N_("Quantity"), 3, default=Decimal(1))
     unit_price = number(N_("Price"), 4, default=Decimal(0), money=True)
-    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5, at_least=0, at_most=1)
+    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5, at_least=0, at_most=1, share=True)
     tax_rate_id = link("tax_rate", N_("Tax rate"))
     net = money(N_("Net"), required=True, deed=True)
 
@@ -502,7 +507,7 @@ class Ticket(Owned):
     )
     due_on = day(N_("Due on"))
     solved_at = moment(N_("Solved at"), deed=True)
-    position = mapped_column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
+    position = column(Float, nullable=False, default=0.0, info={"label": N_("Position"), "deed": True})
 
     company = relationship("Company")
     contact = relationship("Contact")
@@ -648,9 +653,9 @@ class NumberSeries(Row):
     __sight__ = "reference"
 
     name = words(N_("Series"), 40, required=True)
-    year = mapped_column(Integer, nullable=False, info={"label": N_("Year")})
+    year = column(Integer, nullable=False, info={"label": N_("Year")})
     prefix = words(N_("Prefix"), 20, required=True)
-    last = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Last number")})
+    last = column(Integer, nullable=False, default=0, info={"label": N_("Last number")})
 
     __table_args__ = (UniqueConstraint("name", "year"),)
 
@@ -718,13 +723,13 @@ class InvoiceLine(Recorded):
     __through__ = "invoice"
 
     invoice_id = link("invoice", N_("Invoice"), required=True)
-    position = mapped_column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+    position = column(Integer, nullable=False, default=0, info={"label": N_("Position")})
     product_id = link("product", N_("Product"))
     description = words(N_("Description"), 300, required=True)
     unit = words(N_("Unit"), 60)
     quantity = number(N_("Quantity"), 3, default=Decimal(1))
     unit_price = number(N_("Price"), 4, default=Decimal(0), money=True)
-    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5)
+    discount = number(N_("Discount"), 4, default=Decimal(0), precision=5, share=True)
     tax_percent = number(N_("Tax %"), 3, default=Decimal(0), precision=6)
     net = money(N_("Net"), required=True)
 
@@ -771,13 +776,13 @@ class Document(Row):
     __through__ = "record"
 
     entity = words(N_("Entity"), 40, required=True)
-    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
     kind = words(N_("Kind"), 20, required=True)
     name = words(N_("File name"), 200, required=True)
     media_type = words(N_("Media type"), 100, required=True)
     sha256 = words(N_("SHA-256"), 64, required=True)
-    size = mapped_column(Integer, nullable=False, info={"label": N_("Bytes")})
-    content = mapped_column(LargeBinary, nullable=False, deferred=True, info={"label": N_("Content")})
+    size = column(Integer, nullable=False, info={"label": N_("Bytes")})
+    content = column(LargeBinary, nullable=False, deferred=True, info={"label": N_("Content")})
     created_at = moment(N_("Created"), required=True)
 
     __table_args__ = (UniqueConstraint("entity", "record_id", "kind"),)
@@ -799,7 +804,7 @@ class ExternalKey(Row):
     source = words(N_("Source"), 60, required=True)
     entity = words(N_("Entity"), 40, required=True)
     their_id = words(N_("Their id"), 120, required=True)
-    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
 
     __table_args__ = (
         UniqueConstraint("source", "entity", "their_id"),
@@ -834,13 +839,13 @@ class Change(Row):
 
     change_set_id = link("change_set", N_("Change set"), required=True)
     entity = words(N_("Entity"), 40, required=True)
-    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
     root_entity = words(N_("Record kind"), 40, required=True)
-    root_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
+    root_id = column(Integer, nullable=False, info={"label": N_("Record")})
     action = choice(
         N_("Action"), {"add": N_("added"), "edit": N_("edited"), "delete": N_("deleted")}, default="edit"
     )
-    values = mapped_column(JSON, nullable=False, info={"label": N_("Values")})
+    values = column(JSON, nullable=False, info={"label": N_("Values")})
 
     change_set = relationship("ChangeSet", back_populates="changes")
 
@@ -855,8 +860,8 @@ class SearchEntry(Row):
     __through__ = "record"
 
     entity = words(N_("Entity"), 40, required=True)
-    record_id = mapped_column(Integer, nullable=False, info={"label": N_("Record")})
-    department_id = mapped_column(Integer, nullable=True, info={"label": N_("Department")})
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    department_id = column(Integer, nullable=True, info={"label": N_("Department")})
     text = prose(N_("Text"), required=True)
 
     __table_args__ = (UniqueConstraint("entity", "record_id"),)
