@@ -71,9 +71,16 @@ def change_set_id(session):
 
 
 @event.listens_for(Session, "after_transaction_end")
-def _close_the_set(session, _transaction):
-    # Also after a savepoint: a set begun inside one that was rolled back is gone with it.
-    session.info.pop("change_set_id", None)
+def _close_the_set(session, transaction):
+    if transaction.parent is None:
+        session.info.pop("change_set_id", None)
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _forget_a_set_that_is_gone(session, previous):
+    # It may have been begun inside the savepoint that was rolled back; the next change begins one anew.
+    if previous.nested:
+        session.info.pop("change_set_id", None)
 
 
 def _is_recorded(row):
