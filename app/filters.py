@@ -8,7 +8,7 @@ The order is `sort=name` or `sort=-name`; a page follows a row: `after=` names t
 import base64
 import json
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
 from sqlalchemy import Boolean, Date, Float, Integer, String, and_, func, or_, select
@@ -19,6 +19,7 @@ from app.models import Exact, Moment
 
 PAGE_SIZES = (25, 50, 100, 200)
 COUNT_UP_TO = 10_000
+MOST_FILTERS, MOST_VALUES, LONGEST_VALUE = 30, 100, 1000  # more than that, no page of ours asks for
 LARGEST_ID = 2**31 - 1
 
 # How an operator reads in a chip, and which kinds of columns take it.
@@ -72,6 +73,8 @@ def parse(model, args, *, sortable, principal, default_sort):
         for key, text in args.items(multi=True)
         if "." in key and text.strip()
     )
+    if len(filters) > MOST_FILTERS:
+        raise BadQuery(N_("That is more than can be asked for at once."))
     sort = args.get("sort", "") or default_sort
     if sort.removeprefix("-") not in sortable:
         raise BadQuery(N_("The list cannot be ordered by “%(name)s”."), name=sort[:60])
@@ -126,11 +129,14 @@ def cursor_after(row, query):
 def coerce(column, text):
     """The value that a text means for this column; raises ValueError."""
     kind = column.type
+    if len(text) > LONGEST_VALUE:
+        raise ValueError("too long")
     if isinstance(kind, Boolean):
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
     if isinstance(kind, Exact):
         value = Decimal(text.replace(",", "."))
-        if not value.is_finite() or abs(value) >= 10 ** (kind.precision - kind.scale):
+        is_too_fine = abs(value.adjusted()) > 30  # also of a zero: databases refuse 0e-9999 and its kin
+        if not value.is_finite() or is_too_fine or abs(value) >= 10 ** (kind.precision - kind.scale):
             raise ValueError(text)
         return value
     if isinstance(kind, Integer):
@@ -141,13 +147,21 @@ def coerce(column, text):
     if isinstance(kind, Float):
         return float(text)
     if isinstance(kind, Moment):
-        return datetime.fromisoformat(text)
+        value = datetime.fromisoformat(text)
+        return value.astimezone(UTC) if value.tzinfo else value
     if isinstance(kind, Date):
         return date.fromisoformat(text)
     if "\x00" in text:
         raise ValueError(text)
     text.encode()
     return text
+
+
+def natural(text, most=LARGEST_ID):
+    """The whole number that a text of digits means, for ids and pages out of a URL or form; None for any other."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    return int(text) if int(text) <= most else None
 
 
 def _filter(model, key, text, principal):
@@ -163,11 +177,10 @@ def _filter(model, key, text, principal):
         if not isinstance(column.type, String):
             raise BadQuery(N_("There is no filter “%(name)s”."), name=key[:60])
         return Filter(name, operator, text, attribute.icontains(_value(column, text, key), autoescape=True))
-    values = (
-        [_value(column, principal.id if one == "me" else one, key) for one in text.split(",")]
-        if operator in ("is", "not")
-        else [_value(column, text, key)]
-    )
+    several = text.split(",") if operator in ("is", "not") else [text]
+    if len(several) > MOST_VALUES:
+        raise BadQuery(N_("That is more than can be asked for at once."))
+    values = [_value(column, principal.id if one == "me" else one, key) for one in several]
     if operator == "is":
         condition = attribute.in_(values)
     elif operator == "not":
@@ -191,11 +204,12 @@ def _value(column, text, key):
 def _size(text):
     if not text:
         return PAGE_SIZES[1]
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= PAGE_SIZES[-1]):
+    size = natural(text, PAGE_SIZES[-1])
+    if not size:
         raise BadQuery(
             N_("A page holds 1 to %(most)s rows, not “%(value)s”."), most=PAGE_SIZES[-1], value=text[:20]
         )
-    return int(text)
+    return size
 
 
 def _cursor(text):
@@ -205,7 +219,7 @@ def _cursor(text):
         value, key = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
         if not isinstance(key, int) or abs(key) > LARGEST_ID or isinstance(value, list | dict):
             raise ValueError(text)
-    except (ValueError, TypeError, UnicodeError):
+    except (ValueError, TypeError, RecursionError):
         raise BadQuery(N_("There is no such page.")) from None
     return value, key
 
@@ -217,7 +231,7 @@ def _beyond(model, column, after, downwards):
     if value is None:
         return and_(column.is_(None), later_id)
     try:
-        value = coerce(column.property.columns[0], str(value)) if not isinstance(value, bool) else value
+        value = coerce(column.property.columns[0], str(value))
     except (ValueError, KeyError, InvalidOperation, OverflowError):
         raise BadQuery(N_("There is no such page.")) from None
     further = column < value if downwards else column > value

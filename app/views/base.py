@@ -20,6 +20,7 @@ from flask_login import current_user, login_user, logout_user
 from sqlalchemy import Boolean, Date, Integer, Text, or_, select
 from sqlalchemy.orm import scoped_session, selectinload
 from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.routing import IntegerConverter
 from wtforms.validators import InputRequired
 
 from app import access, filters, roles, search, security
@@ -65,8 +66,12 @@ class Accounts(SecurityManager):
 
     def auth_user_db(self, username, password):
         """Used by FAB's token API: whoever may sign in on the page may sign in there."""
-        user_id = security.authenticate(username, password)
+        user_id = security.authenticate(username, password) if storable(username) else None
         return security.load_principal(user_id) if user_id else None
+
+    def auth_user_ldap(self, username, password):
+        """Asked for by name at FAB's token API; the house keeps its accounts itself."""
+        return None
 
     def is_item_public(self, permission_name, view_name):
         return False
@@ -113,12 +118,24 @@ def storable(text):
 
 def safe_target(target):
     """A path of ours to go on to; anything else leads to the start page."""
-    parts = urlsplit(target or "")
+    try:
+        parts = urlsplit(target or "")
+    except ValueError:
+        return "/"
     is_ours = not parts.scheme and not parts.netloc and (target or "").startswith("/")
     return target if is_ours and not target.startswith(("//", "/\\")) and target.isprintable() else "/"
 
 
 # --------------------------------------------------------------------------------------------- the builder
+
+
+class RecordNumber(IntegerConverter):
+    """`<int:pk>` in a route: no number that the database could not hold reaches a view."""
+
+    regex = "[0-9]{1,10}"
+
+    def __init__(self, url_map):
+        super().__init__(url_map, max=filters.LARGEST_ID)
 
 
 class Builder(AppBuilder):
@@ -137,6 +154,7 @@ class Builder(AppBuilder):
 def install(app):
     """Wire FAB, sign-in and CSRF into the app; call inside its context, before any view is added."""
     builder = Builder(security_manager_class=Accounts, update_perms=False)
+    app.url_map.converters["int"] = RecordNumber
     csrf.init_app(app)
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
     builder.init_app(app, db.session)
@@ -248,6 +266,7 @@ class RecordView(PageView):
     filter_columns = ()
     default_sort = "-id"
     is_edited_by_deeds = False  # no add, edit and delete forms
+    told_elsewhere = ()  # columns that the sheet shows beside the facts
 
     def __init__(self):
         self.entity = self.model.__tablename__
@@ -270,10 +289,7 @@ class RecordView(PageView):
             "records/list.html",
             query=query,
             columns=self._heads(query),
-            rows=[
-                {"href": self.path(row), "cells": [cells.cell(row, name) for name in self.list_columns]}
-                for row in rows
-            ],
+            rows=[{"href": self.path(row), "cells": self._cells(row)} for row in rows],
             total=total,
             next_href=self._href(after=filters.cursor_after(rows[-1], query)) if has_more else None,
             filters=self._filter_fields(query),
@@ -453,9 +469,14 @@ class RecordView(PageView):
             for column in forms.reading_order(self.model)
             if column.name not in ("id", "version", "position", "content")
         ]
-        told = [column for column in columns if not column.info.get("stamped")]
+        beside = {*self.told_elsewhere, *(one.name for one in columns if getattr(row, one.name) == str(row))}
+        told = [column for column in columns if column.name not in beside and not column.info.get("stamped")]
         stamps = [column for column in columns if column.info.get("stamped")]
-        return [{"title": None, "facts": [self._fact(row, one) for one in part]} for part in (told, stamps) if part]
+        return [
+            {"title": None, "facts": [self._fact(row, one) for one in part]}
+            for part in (told, stamps)
+            if part
+        ]
 
     def _fact(self, row, column):
         is_long = isinstance(column.type, Text) and getattr(row, column.name)
@@ -493,9 +514,10 @@ class RecordView(PageView):
     def _prefill(self, form):
         """Links given in the URL, as a related list's "add" does: `?company_id=5`."""
         for field in form.fields_shown():
-            text = request.args.get(field.name, "")
-            if text.isascii() and text.isdigit() and int(text[:11]) <= filters.LARGEST_ID:
-                field.data = int(text)
+            key = filters.natural(request.args.get(field.name, ""))
+            column = self.model.__table__.c.get(field.name)
+            if key is not None and column is not None and column.foreign_keys:
+                field.data = key
 
     def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None):
         return self.page(
@@ -537,6 +559,11 @@ class RecordView(PageView):
             field.errors = [*field.errors, sentence]
         else:
             form.form_errors.append(sentence)
+
+    def _cells(self, row):
+        """The cells of a row in the list; the first opens the record, so it is never empty."""
+        first, *others = (cells.cell(row, name) for name in self.list_columns)
+        return [first or str(row), *others]
 
     def _loads(self):
         """The links that the list shows, each fetched in one SELECT for the whole page."""

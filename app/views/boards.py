@@ -124,11 +124,12 @@ class BoardRoutes:
         text = request.args.get(f"cards-{stage.id}", "")
         if not text:
             return FIRST_CARDS
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_CARDS):
+        shown = filters.natural(text, MOST_CARDS)
+        if not shown:
             raise BadQuery(
                 N_("A column shows 1 to %(most)s cards, not “%(value)s”."), most=MOST_CARDS, value=text[:20]
             )
-        return int(text)
+        return shown
 
     def _more_href(self, stage, limit):
         return f"{self.route_base}/board?{urlencode({**request.args, f'cards-{stage.id}': limit})}"
@@ -170,11 +171,8 @@ class BoardRoutes:
         ]
 
     def _stage(self, text):
-        stage = (
-            db.session.get(Stage, int(text))
-            if text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID
-            else None
-        )
+        key = filters.natural(text)
+        stage = db.session.get(Stage, key) if key is not None else None
         if stage is None:
             raise RuleBroken(N_("There is no such stage."))
         return stage
@@ -184,6 +182,7 @@ class BoardRoutes:
         text = request.form.get(name, "")
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID):
+        key = filters.natural(text)
+        if key is None:
             abort(400)
-        return db.session.get(self.model, int(text))
+        return db.session.get(self.model, key)

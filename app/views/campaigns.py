@@ -30,13 +30,12 @@ class CampaignView(RecordView):
             raise RuleBroken(N_("It cannot end before it starts."), field="ends_on")
 
     def around(self, row):
-        page, status = request.args.get("members", "1"), request.args.get("status", "")
-        if not (page.isascii() and page.isdigit() and 1 <= int(page[:7]) <= 100_000) or status not in (
-            "",
-            *campaigns.STATUSES,
-        ):
+        page, status = (
+            filters.natural(request.args.get("members", "1"), 99_999),
+            request.args.get("status", ""),
+        )
+        if not page or status not in ("", *campaigns.STATUSES):
             raise filters.BadQuery(N_("There is no such page."))
-        page = int(page)
         members = select(CampaignMember).where(CampaignMember.campaign_id == row.id)
         if status:
             members = members.where(CampaignMember.status == status)
@@ -115,6 +114,7 @@ def _member(member):
 
 
 def _key(text):
-    if not (text.isascii() and text.isdigit() and int(text[:11]) <= filters.LARGEST_ID):
+    key = filters.natural(text)
+    if key is None:
         abort(404)
-    return int(text)
+    return key

@@ -7,6 +7,7 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
+from app import filters
 from app.extensions import N_, db
 from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
 from app.rules import RuleBroken, boards, deals
@@ -222,8 +223,8 @@ class DealView(BoardRoutes, RecordView):
             discount = Decimal(discount) / 100 if discount else Decimal(0)
         except ArithmeticError:
             raise RuleBroken(N_("The discount is a number of percent."), field="discount") from None
-        tax_rate = typed["tax_rate_id"]
-        if tax_rate and not (tax_rate.isascii() and tax_rate.isdigit() and int(tax_rate) < 2**31):
+        tax_rate_id = filters.natural(typed["tax_rate_id"])
+        if typed["tax_rate_id"] and tax_rate_id is None:
             raise RuleBroken(N_("There is no such tax rate."), field="tax_rate_id")
         return {
             "product": product,
@@ -231,7 +232,7 @@ class DealView(BoardRoutes, RecordView):
             "quantity": typed["quantity"].replace(",", ".") or 1,
             "unit_price": typed["unit_price"].replace(",", ".") or None,
             "discount": discount,
-            "tax_rate_id": int(tax_rate) if tax_rate else None,
+            "tax_rate_id": tax_rate_id,
         }
 
     def _product(self, text):

@@ -24,6 +24,17 @@ STATE_WORDS = {
 }
 
 
+ON_PAPER = (
+    "billed_to",
+    "billing_address",
+    "billing_tax_id",
+    "seller_name",
+    "seller_address",
+    "seller_tax_id",
+    "seller_bank",
+)
+
+
 class InvoiceView(RecordView):
     """Bills. They change by deeds only."""
 
@@ -33,6 +44,13 @@ class InvoiceView(RecordView):
     list_columns = ("number", "billed_to", "issued_on", "due_on", "gross", "owner_id")
     filter_columns = ("issued_on", "due_on", "department_id", "owner_id")
     is_edited_by_deeds = True
+    told_elsewhere = ("net", "tax", "gross", *ON_PAPER)
+
+    def facts(self, row):
+        """What it is about, then what stands on the paper, as far as it is known."""
+        about, *stamps = super().facts(row)
+        paper = [self._fact(row, Invoice.__table__.c[name]) for name in ON_PAPER if getattr(row, name)]
+        return [about, {"title": gettext("On the paper"), "facts": paper}, *stamps]
 
     def around(self, row):
         state = invoices.state(row, today())
@@ -62,9 +80,8 @@ class InvoiceView(RecordView):
     @allows("add")
     def draft(self):
         """Draft the invoice of a won deal."""
-        text = request.form.get("deal_id", "")
-        is_key = text.isascii() and text.isdigit() and int(text[:11]) <= filters.LARGEST_ID
-        deal = db.session.get(Deal, int(text)) if is_key else None
+        key = filters.natural(request.form.get("deal_id", ""))
+        deal = db.session.get(Deal, key) if key is not None else None
         if deal is None:
             raise RuleBroken(N_("There is no such deal."))
         invoice = invoices.draft_from(db.session, deal, by=g.principal.id, today=today())

@@ -25,6 +25,7 @@ class TicketView(BoardRoutes, RecordView):
     one, many, icon = N_("Ticket"), N_("Tickets"), "headset"
     list_columns = ("subject", "company_id", "priority", "stage_id", "due_on", "owner_id")
     filter_columns = ("stage_id", "priority", "owner_id", "department_id", "due_on")
+    told_elsewhere = ("body",)
 
     # ---- the record
 
@@ -47,7 +48,7 @@ class TicketView(BoardRoutes, RecordView):
         messages = db.session.scalars(
             select(TicketMessage)
             .where(TicketMessage.ticket_id == row.id)
-            .order_by(TicketMessage.id)
+            .order_by(TicketMessage.created_at.desc(), TicketMessage.id.desc())
             .options(selectinload(TicketMessage.created_by))
         ).all()
         may_edit = principal.may("edit", "ticket")
@@ -118,9 +119,10 @@ class TicketView(BoardRoutes, RecordView):
         ticket = self.find(pk)
         self.check_version(ticket)
         text = request.form.get("owner_id", "")
-        if text and not (text.isascii() and text.isdigit() and int(text) <= filters.LARGEST_ID):
+        key = filters.natural(text)
+        if text and key is None:
             abort(400)
-        colleague = db.session.get(Staff, int(text)) if text else None
+        colleague = db.session.get(Staff, key) if text else None
         if text and colleague is None:
             raise RuleBroken(N_("There is no such colleague."), field="owner_id")
         tickets.assign(ticket, colleague)
