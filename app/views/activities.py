@@ -84,7 +84,9 @@ def timeline(row):
     if not g.principal.may("see", "activity"):
         return {"timeline": None}
     about = getattr(Activity, f"{entity}_id") == row.id
-    statement = select(Activity).where(about).order_by(Activity.created_at.desc(), Activity.id.desc()).limit(SHOWN)
+    statement = (
+        select(Activity).where(about).order_by(Activity.created_at.desc(), Activity.id.desc()).limit(SHOWN)
+    )
     rows = db.session.scalars(statement.options(selectinload(Activity.owner))).all()
     return {
         "timeline": [_entry(one) for one in rows],

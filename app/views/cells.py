@@ -5,7 +5,7 @@ from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer
 
 from app.models import ENTITIES, Exact, Moment
-from app.views.reading import day, moment, money, number
+from app.views.reading import day, moment, money, number, percent
 
 # Entity -> the path of its pages; views fill it in as they are registered.
 PATHS = {}
@@ -84,7 +84,7 @@ def shown(column, value, currency=None):
     if info.get("money"):
         return {"kind": "money", "label": money(value, currency)}
     if isinstance(kind, Exact | Integer):
-        return {"kind": "number", "label": number(value)}
+        return {"kind": "number", "label": percent(value) if info.get("share") else number(value)}
     if isinstance(kind, Moment):
         return {"kind": "date", "label": moment(value)}
     if isinstance(kind, Date):

@@ -47,7 +47,7 @@ def _entry(change, row, names):
     change_set, model = change.change_set, ENTITIES[change.entity]
     is_part = change.entity != row.__tablename__
     what = gettext(dict(ENTITIES["change"].__table__.c.action.info["choices"])[change.action])
-    title = f"{PARTS.get(change.entity, change.entity)} {what}" if is_part else what.capitalize()
+    title = f"{gettext(PARTS.get(change.entity, change.entity))} {what}" if is_part else what.capitalize()
     lines = [
         {
             "label": cells.label(model.__table__.c[name]),
@@ -61,7 +61,7 @@ def _entry(change, row, names):
     return {
         "at": moment(change_set.at),
         "at_iso": change_set.at.isoformat(),
-        "who": f"{change_set.by.name if change_set.by else gettext('The system')} {door}",
+        "who": f"{change_set.by.name if change_set.by else gettext('The system')} · {door}",
         "title": title,
         "kind": "change",
         "body": change_set.why,

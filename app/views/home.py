@@ -1,7 +1,7 @@
 """The start page: what is mine to do."""
 
 from flask import g
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import db
@@ -30,27 +30,18 @@ class HomeView(PageView):
         )
 
     def _open(self, model, due):
-        statement = (
-            select(model)
-            .where(model.owner_id == g.principal.id, model.stage.has(Stage.outcome == "open"))
-            .order_by(due.is_(None), due, model.id)
-            .limit(SHOWN)
-        )
-        return db.session.scalars(
-            statement.options(selectinload(model.stage), selectinload(model.company))
-        ).all()
+        is_mine = (model.owner_id == g.principal.id, model.stage.has(Stage.outcome == "open"))
+        return self._first(model, is_mine, due, model.stage, model.company)
 
     def _tasks(self):
+        is_open = (Activity.kind == "task", Activity.done_at.is_(None), Activity.owner_id == g.principal.id)
         is_due = or_(Activity.due_on.is_(None), Activity.due_on <= today())
-        statement = (
-            select(Activity)
-            .where(
-                Activity.kind == "task",
-                Activity.done_at.is_(None),
-                Activity.owner_id == g.principal.id,
-                is_due,
-            )
-            .order_by(Activity.due_on.is_(None), Activity.due_on, Activity.id)
-            .limit(SHOWN)
-        )
-        return db.session.scalars(statement).all()
+        return self._first(Activity, (*is_open, is_due), Activity.due_on)
+
+    def _first(self, model, conditions, due, *links):
+        """The most urgent of them, and how many there are in all."""
+        statement = select(model).where(*conditions).order_by(due.is_(None), due, model.id).limit(SHOWN)
+        return {
+            "rows": db.session.scalars(statement.options(*(selectinload(link) for link in links))).all(),
+            "count": db.session.scalar(select(func.count(model.id)).where(*conditions)),
+        }

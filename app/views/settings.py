@@ -236,6 +236,14 @@ class StaffView(RecordView):
                     raise RuleBroken(words, field=name)
 
 
+REACHES = {
+    roles.OWN: N_("own rows"),
+    roles.DEPARTMENT: N_("own department"),
+    roles.BELOW: N_("department and all below"),
+    roles.ALL: N_("everything"),
+}
+
+
 class RoleView(PageView):
     """Who may do what: the table of roles as it stands in the code, with how many hold each."""
 
@@ -247,4 +255,4 @@ class RoleView(PageView):
     def list(self):
         counted = select(Role.name, func.count(User.id)).join(Role.user).group_by(Role.name)
         holders = dict(db.session.execute(counted).all())
-        return self.page("settings/roles.html", roles=roles.ROLES, holders=holders)
+        return self.page("settings/roles.html", roles=roles.ROLES, reaches=REACHES, holders=holders)
