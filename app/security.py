@@ -63,6 +63,8 @@ def authenticate(username, password):
 
     Names known and unknown take the same time; the hash is computed outside any transaction.
     """
+    if not (is_storable(username) and is_storable(password)):
+        return None
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
         by_name = select(User).where((User.username == username) | (User.email == username))
         user = session.scalars(by_name.order_by(User.username != username)).first()
@@ -83,6 +85,11 @@ def authenticate(username, password):
         else:
             user.fail_login_count = (user.fail_login_count or 0) + 1
     return user_id if is_right else None
+
+
+def is_storable(text):
+    """Whether a database can keep this text: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def sync_roles(session):

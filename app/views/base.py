@@ -66,7 +66,7 @@ class Accounts(SecurityManager):
 
     def auth_user_db(self, username, password):
         """Used by FAB's token API: whoever may sign in on the page may sign in there."""
-        user_id = security.authenticate(username, password) if storable(username) else None
+        user_id = security.authenticate(username, password)
         return security.load_principal(user_id) if user_id else None
 
     def auth_user_ldap(self, username, password):
@@ -92,11 +92,7 @@ class SignIn(AuthDBView):
         if request.method == "GET":
             return render_template("auth/login.html", next=target, username="")
         username, password = request.form.get("username", "").strip(), request.form.get("password", "")
-        user_id = (
-            security.authenticate(username, password)
-            if username and password and storable(username)
-            else None
-        )
+        user_id = security.authenticate(username, password) if username and password else None
         principal = security.load_principal(user_id) if user_id else None
         if principal is None:
             error = gettext("This name and password do not belong together.")
@@ -110,10 +106,6 @@ class SignIn(AuthDBView):
         logout_user()
         session.clear()
         return redirect(url_for("SignIn.login"))
-
-
-def storable(text):
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def safe_target(target):
@@ -378,7 +370,7 @@ class RecordView(PageView):
         """Suggestions for a link field: the records that hold the words, as the field writes them."""
         words = request.args.get("q", "").strip()
         statement = select(self.model).order_by(self.model.id.desc()).limit(forms.SUGGESTED)
-        if words and storable(words):
+        if words and security.is_storable(words):
             statement = statement.where(search.matching(self.model, words[:200]))
         return jsonify([{"id": row.id, "label": forms.named(row)} for row in db.session.scalars(statement)])
 

@@ -23,6 +23,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app import search
 from app.filters import LARGEST_ID
 from app.models import ENTITIES, Exact, Moment
+from app.security import is_storable
 
 # Links to these tables are chosen from a list; all others are typed and found by name.
 CHOSEN = {"department", "staff", "stage", "pipeline", "tax_rate"}
@@ -260,8 +261,7 @@ def _range_words(least, most):
 
 def storable(_form, field):
     """What no database keeps (NUL, half of a surrogate pair) is refused here, not by the database."""
-    text = field.data or ""
-    if "\x00" in text or re.search("[\ud800-\udfff]", text):
+    if not is_storable(field.data or ""):
         raise ValidationError(gettext("This holds a character that cannot be stored."))
 
 

@@ -11,6 +11,7 @@ from app.documents import store
 from app.extensions import N_, db
 from app.models import Deal, Document, Invoice, InvoiceLine, Payment
 from app.rules import RuleBroken, invoices
+from app.security import is_storable
 from app.views.base import RecordView, allows, expose
 from app.views.reading import money, today
 
@@ -192,6 +193,6 @@ def _day(text):
 
 
 def _storable(text):
-    if "\x00" in text:
+    if not is_storable(text):
         raise RuleBroken(N_("This holds a character that cannot be stored."), field="reference")
     return text

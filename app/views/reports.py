@@ -42,6 +42,7 @@ class ReportView(PageView):
             years=_years_around(report.period),
             latest=Period.around(latest_on, report.period.kind) if latest_on else None,
             address=_address,
+            lists=_lists(report),
         )
 
     @expose("/sales.pdf")
@@ -90,6 +91,28 @@ def _currency(text):
 def _address(report, endpoint="ReportView.sales", period=None):
     """This report, or the same in another period or as a paper."""
     return url_for(endpoint, period=period or report.period, currency=report.currency)
+
+
+def _lists(report):
+    """Figure -> the list of exactly the rows that it counted; a group is one more filter."""
+    stages = sales.stages_by_outcome(db.session)
+    won, lost = ([*map(str, stages[outcome])] for outcome in ("won", "lost"))
+    closed = {
+        "won": _list("DealView", "closed_on", report, won),
+        "lost": _list("DealView", "closed_on", report, lost),
+        "win_rate": _list("DealView", "closed_on", report, won + lost),
+    }
+    invoices = _list("InvoiceView", "issued_on", report)
+    by = dict.fromkeys(("revenue", "revenue_by_owner", "revenue_by_customer"), invoices)
+    return {**closed, **by, "days_to_win": closed["won"], "funnel": _list("DealView", "opened_on", report)}
+
+
+def _list(view, day, report, stages=None):
+    filters = {f"{day}.min": report.period.starts_on, f"{day}.max": report.period.ends_on}
+    filters["currency.is"] = report.currency
+    if stages is not None:
+        filters["stage_id.is"] = ",".join(stages) or "0"  # no such stage: an empty list, not the whole one
+    return url_for(f"{view}.list", **filters)
 
 
 def _day_in(period):

@@ -11,6 +11,7 @@ from app import filters
 from app.extensions import N_, db
 from app.models import Staff, Stage, Ticket, TicketMessage
 from app.rules import RuleBroken, boards, tickets
+from app.security import is_storable
 from app.views import activities, cells
 from app.views.base import RecordView, allows, expose
 from app.views.boards import BoardRoutes
@@ -103,7 +104,7 @@ class TicketView(BoardRoutes, RecordView):
         if write is None:
             abort(400)
         try:
-            if "\x00" in body:
+            if not is_storable(body):
                 raise RuleBroken(N_("This holds a character that cannot be stored."))
             write(ticket, body, by=g.principal.id)
             db.session.commit()
