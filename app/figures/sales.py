@@ -178,8 +178,8 @@ class Amount:
         return Amount(self.number + other.number, self.value + other.value)
 
     def share_of(self, whole):
-        """Its part of the whole by value, 0 to 1 in steps of a hundredth; None of nothing."""
-        return _mean(self.value, whole.value, "0.01")
+        """Its part of the whole by value, 0 to 1 in steps of a thousandth; None of nothing."""
+        return _mean(self.value, whole.value, "0.001")
 
 
 @dataclass(frozen=True)
@@ -282,6 +282,14 @@ def currencies(session, period):
         for currency, number in session.execute(statement.group_by(column)):
             uses[currency] += number
     return tuple(sorted(uses, key=lambda currency: (-uses[currency], currency)))
+
+
+def stages_by_outcome(session):
+    """Outcome -> the ids of its stages, for lists that show what was counted."""
+    stages = defaultdict(list)
+    for key, outcome in session.execute(select(Stage.id, Stage.outcome).order_by(Stage.id)):
+        stages[outcome].append(key)
+    return stages
 
 
 def latest_on(session):

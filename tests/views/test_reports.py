@@ -1,9 +1,16 @@
 """The sales report on screen and as a paper: the same numbers, for those who may see them."""
 
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from sqlalchemy import select
+from werkzeug.datastructures import MultiDict
 
+from app import access, filters
+from app.figures import sales
+from app.figures.periods import Period
+from app.models import Deal, Invoice, Stage
 from tests.databases import with_demo
 from tests.papers import pages_of
 
@@ -85,6 +92,47 @@ def test_one_goes_to_the_period_before_and_after_and_to_a_longer_one(client_for)
         assert f"/reports/sales?period={period}&currency=EUR" in page.links
         assert client.get(f"/reports/sales?period={period}&currency=EUR").status == 200
     assert "/reports/sales.pdf?period=2026-Q3&currency=EUR" in page.links
+
+
+@with_demo
+@pytest.mark.parametrize("reader", ["head.sales", "finance"])
+def test_a_figure_leads_to_the_list_of_exactly_what_it_counted(client_for, as_person, reader):
+    page = client_for(reader).get("/reports/sales?period=2026-Q3&currency=EUR")
+    period, checked = Period.parse("2026-Q3"), set()
+    with as_person(reader, writes=False) as session:
+        for link in page.links:
+            if ".min=" not in link:
+                continue
+            address = urlsplit(link)
+            model = {"/deals/": Deal, "/invoices/": Invoice}[address.path]
+            query = MultiDict(parse_qsl(address.query))
+            principal = access.principal_of(session)
+            asked = filters.parse(model, query, sortable=("id",), principal=principal, default_sort="id")
+            listed = set(session.scalars(select(model.id).where(*filters.conditions(model, asked))))
+            assert listed, link
+            figure, group = _figure_behind(session, model, query)
+            assert listed == set(session.scalars(figure.rows(period, "EUR", *group))), link
+            checked.add(figure.name)
+    expected = {"won", "revenue", "revenue_by_owner", "revenue_by_customer"}
+    assert checked == expected | ({"lost", "win_rate", "funnel"} if reader == "head.sales" else set())
+
+
+def _figure_behind(session, model, query):
+    """Which figure a list's address stands for, and which group of it."""
+    if model is Invoice:
+        grouped = {"owner_id": sales.REVENUE_BY_OWNER, "company_id": sales.REVENUE_BY_CUSTOMER}
+        for name, figure in grouped.items():
+            if f"{name}.is" in query:
+                return figure, (int(query[f"{name}.is"]),)
+            if f"{name}.empty" in query:
+                return figure, (None,)
+        return sales.REVENUE, ()
+    if "opened_on.min" in query:
+        return sales.FUNNEL, (int(query["stage_id.is"]),)
+    stages = [int(key) for key in query["stage_id.is"].split(",")]
+    outcomes = frozenset(session.scalars(select(Stage.outcome).where(Stage.id.in_(stages))))
+    figures = {("won",): sales.WON, ("lost",): sales.LOST, ("lost", "won"): sales.WIN_RATE}
+    return figures[tuple(sorted(outcomes))], ()
 
 
 @with_demo
