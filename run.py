@@ -55,10 +55,8 @@ def _parser(used, module):
 
 def _first_line(name):
     """What a verb does, in its module's own words, read without importing it."""
-    source = BASE / "app" / "commands" / f"{name}.py"
-    if not source.exists():
-        return "(not built yet)"
-    return ast.get_docstring(ast.parse(source.read_text("utf-8"))).splitlines()[0].replace("%", "%%")
+    source = (BASE / "app" / "commands" / f"{name}.py").read_text("utf-8")
+    return ast.get_docstring(ast.parse(source)).splitlines()[0].replace("%", "%%")
 
 
 def _say(sentence, code):
