@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from sqlalchemy import FromClause, Select, Table, and_, event, false, inspect, or_, select, true
+from sqlalchemy import FromClause, Select, Table, and_, event, exists, false, inspect, or_, select, true
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 from sqlalchemy.sql.elements import ColumnClause, TextClause
@@ -176,17 +176,35 @@ def _in_allowed(principal, verb, model, column):
 
 
 def _through_record(principal, verb, model, row):
-    """Rows that speak of any record by entity and id are seen by who sees that record; never written by hand."""
+    """Rows that speak of any record by entity and id are seen by who sees that record; never written by hand.
+
+    The ledger outlives its records: what it says of one that is gone is seen by whoever reaches the department and
+    owner that the record had.
+    """
     if verb != "see":
         return NO_ROW
     entity_column, id_column = (getattr(row, name) for name in _POINTERS[model.__through__])
     ways = []
     for entity in _ROOTS:
-        target = ENTITIES[entity].__table__.alias()
-        condition = allowed(principal, "see", ENTITIES[entity], target.c)
-        if condition is not NO_ROW:
-            ways.append(and_(entity_column == entity, id_column.in_(select(target.c.id).where(condition))))
+        root, target = ENTITIES[entity], ENTITIES[entity].__table__.alias()
+        condition = allowed(principal, verb, root, target.c)
+        if condition is EVERY_ROW:
+            ways.append(entity_column == entity)
+        elif condition is not NO_ROW:
+            seen = id_column.in_(select(target.c.id).where(condition))
+            if model is models.Change:
+                gone = ~exists().where(target.c.id == id_column)
+                seen = or_(seen, _both(gone, _reach_when_gone(principal, verb, root, row)))
+            ways.append(and_(entity_column == entity, seen))
     return or_(*ways) if ways else NO_ROW
+
+
+def _reach_when_gone(principal, verb, model, row):
+    """How far the grants reach without what only the record itself could have told: conditions and subjects."""
+    if hasattr(model, "__subjects__"):
+        return NO_ROW
+    grants = principal.grants_for(verb, model.__tablename__)
+    return _either(_reach(principal, grant.reach, row) for grant in grants if grant.condition is None)
 
 
 def _both(one, other):
@@ -410,8 +428,7 @@ def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, cont
         if (
             options.get(DOOR)
             or context is None
-            or (context.compiled is None
-            and statement.startswith(("BEGIN", "PRAGMA")))
+            or (context.compiled is None and statement.startswith(("BEGIN", "PRAGMA")))
         ):
             return
         raise Unsighted("a connection without a session has no principal: use access.system_session")

@@ -6,7 +6,8 @@ History, undo, "as of" and the audit trail come from here; nothing else in the h
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import event, insert, inspect
+from sqlalchemy import event, insert, inspect, select
+from sqlalchemy.orm.util import identity_key
 
 from app.access import DOOR, principal_of
 from app.extensions import Session
@@ -38,9 +39,13 @@ def _stamp(session, _context, _instances):
 def _write(session, _context):
     """One change for each row of this flush, under the one change set of this transaction."""
     changes = [
-        *(_change(row, "add") for row in session.new if _is_recorded(row)),
-        *(_change(row, "edit") for row in session.dirty if _is_recorded(row) and session.is_modified(row)),
-        *(_change(row, "delete") for row in session.deleted if _is_recorded(row)),
+        *(_change(session, row, "add") for row in session.new if _is_recorded(row)),
+        *(
+            _change(session, row, "edit")
+            for row in session.dirty
+            if _is_recorded(row) and session.is_modified(row)
+        ),
+        *(_change(session, row, "delete") for row in session.deleted if _is_recorded(row)),
     ]
     changes = [change for change in changes if change["values"]]
     if not changes:
@@ -87,9 +92,10 @@ def _is_recorded(row):
     return isinstance(row, Row) and not isinstance(row, UNRECORDED)
 
 
-def _change(row, action):
+def _change(session, row, action):
     root_entity, root_id = root_of(row)
     return {
+        **_whose(session, row, root_entity, root_id),
         "entity": row.__tablename__,
         "record_id": row.id,
         "root_entity": root_entity,
@@ -97,6 +103,21 @@ def _change(row, action):
         "action": action,
         "values": _values(row, action),
     }
+
+
+def _whose(session, row, root_entity, root_id):
+    """Department and owner of the record: the row's own, or its root's, who is at hand or asked for by plain SQL."""
+    model = ENTITIES[root_entity]
+    names = ("department_id", "owner_id")
+    if not hasattr(model, "department_id") or not hasattr(model, "owner_id"):
+        return dict.fromkeys(names)
+    root = row if isinstance(row, model) else session.identity_map.get(identity_key(model, root_id))
+    if root is not None and not inspect(root).expired:
+        return {name: getattr(root, name) for name in names}
+    columns = [model.__table__.c[name] for name in names]
+    whose = select(*columns).where(model.__table__.c.id == root_id)
+    found = session.connection().execute(whose, execution_options={DOOR: True}).first()
+    return dict(zip(names, found or (None, None), strict=True))
 
 
 def root_of(row):

@@ -830,7 +830,8 @@ class ChangeSet(Row):
 class Change(Row):
     """One row that was added, edited or deleted: `values` maps a column to [before, after].
 
-    `root` is the record in whose history it stands: a deal for its lines, else the row itself.
+    `root` is the record in whose history it stands: a deal for its lines, else the row itself; `department_id` and
+    `owner_id` are whose it was at that time, so that it is known who may see the change when the record is gone.
     """
 
     __tablename__ = "change"
@@ -842,6 +843,8 @@ class Change(Row):
     record_id = column(Integer, nullable=False, info={"label": N_("Record")})
     root_entity = words(N_("Record kind"), 40, required=True)
     root_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    department_id = column(Integer, nullable=True, info={"label": N_("Department")})
+    owner_id = column(Integer, nullable=True, info={"label": N_("Owner")})
     action = choice(
         N_("Action"), {"add": N_("added"), "edit": N_("edited"), "delete": N_("deleted")}, default="edit"
     )

@@ -527,6 +527,8 @@ def _make_tables():
         sa.Column("record_id", sa.Integer(), nullable=False),
         sa.Column("root_entity", sa.String(length=40), nullable=False),
         sa.Column("root_id", sa.Integer(), nullable=False),
+        sa.Column("department_id", sa.Integer(), nullable=True),
+        sa.Column("owner_id", sa.Integer(), nullable=True),
         sa.Column("action", sa.String(length=20), nullable=False),
         sa.Column("values", sa.JSON(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
