@@ -175,26 +175,22 @@ def _lock(session, row):
 
 
 def _locked_series(session, year):
-    series = session.scalars(_series().where(NumberSeries.year == year)).first()
+    this_year = _series().where(NumberSeries.year == year).with_for_update(key_share=True)
+    series = session.scalars(this_year).first()
     if series is not None:
         return series
-    # Who begins a year locks all years, so that two do not begin it at once, and then looks again.
-    latest = session.scalars(_series()).first()
-    series = session.scalars(_series().where(NumberSeries.year == year)).first()
+    # Who wants to begin a year locks the oldest row, always the same one, so that they queue up; then looks again.
+    session.scalars(_series().order_by(NumberSeries.id).limit(1).with_for_update(key_share=True)).first()
+    series = session.scalars(this_year).first()
     if series is None:
+        latest = session.scalars(_series().order_by(NumberSeries.year.desc()).limit(1)).first()
         series = NumberSeries(name=SERIES, year=year, prefix=latest.prefix if latest else PREFIX, last=0)
         session.add(series)
     return series
 
 
 def _series():
-    return (
-        select(NumberSeries)
-        .where(NumberSeries.name == SERIES)
-        .order_by(NumberSeries.year.desc())
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    return select(NumberSeries).where(NumberSeries.name == SERIES).execution_options(populate_existing=True)
 
 
 def _check_follows_the_last(session, today):

@@ -1,7 +1,7 @@
 """Money, exact: Decimal from end to end, rounded half-up to the cent once a line and once a tax rate."""
 
 from collections import defaultdict
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import NamedTuple
 
 from app.extensions import N_
@@ -28,10 +28,13 @@ def cents(value):
 
 def exact(value, places, *, field):
     """The number as its column keeps it, rounded half-up; refuses what is no number or too large for it."""
-    value = Decimal(value)
-    if not value.is_finite() or abs(value) >= Decimal(10) ** (14 - places):
+    try:
+        number = Decimal(value)
+    except (InvalidOperation, TypeError, ValueError):
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number) >= Decimal(10) ** (14 - places):
         raise RuleBroken(N_("“%(value)s” is no number, or too large a one."), field=field, value=value)
-    return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def line_net(unit_price, quantity, discount):

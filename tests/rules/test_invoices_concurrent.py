@@ -1,7 +1,7 @@
 """Many hands at once on the same numbers, invoices and amounts."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from threading import Barrier
 
@@ -94,3 +94,19 @@ def test_many_payments_at_once_never_exceed_the_invoice(as_system, at_once):
     assert (len(amounts), len(refusals)) == (2, 2)
     with as_system() as session:
         assert invoices.open_amount(session.scalars(select(Invoice)).one()) == Decimal("3.20")
+
+
+@on_both_engines
+def test_many_may_begin_a_year_at_once(as_system, at_once):
+    with as_system() as session:
+        drafts = [world.draft(session).id for _ in range(6)]
+
+    def issue(session):
+        invoice = session.get(Invoice, drafts.pop())
+        return invoices.issue(
+            session, invoice, by=None, today=date(2031, 1, 2), seller=SELLER, payment_days=14
+        ).number
+
+    numbers, refusals = at_once(issue, len(drafts))
+    assert sorted(numbers) == [f"INV-2031-{number:05d}" for number in range(1, 7)]
+    assert refusals == []

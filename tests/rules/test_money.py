@@ -79,7 +79,9 @@ def test_nothing_comes_to_nothing():
     assert totals([]) == (Decimal("0.00"), [], Decimal("0.00"), Decimal("0.00"))
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e11", "-99999999999999"])
+@pytest.mark.parametrize(
+    "value", ["NaN", "sNaN", "Infinity", "-Infinity", "1e11", "-99999999999999", "", "ten", None]
+)
 def test_what_is_no_number_or_too_large_is_refused(value):
     with pytest.raises(RuleBroken) as refusal:
         exact(value, 4, field="unit_price")
