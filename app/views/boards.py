@@ -14,6 +14,7 @@ from app.models import Pipeline, Stage
 from app.rules import RuleBroken
 from app.views import cells
 from app.views.base import allows, expose, wants_json
+from app.views.errors import sentence
 from app.views.reading import number
 
 FIRST_CARDS, MORE_CARDS, MOST_CARDS = 25, 50, 1000
@@ -54,10 +55,11 @@ class BoardRoutes:
             self.move_card(card, stage, before=before, after=after)
             db.session.commit()
         except RuleBroken as error:
-            if not wants_json() and error.field == "lost_reason":
-                db.session.rollback()
-                return redirect(f"{self.path(card)}/lose?stage_id={stage.id}")
-            raise
+            if error.field != "lost_reason":
+                raise
+            db.session.rollback()
+            ask = f"{self.path(card)}/lose"
+            return (jsonify(message=sentence(error), ask=ask), 422) if wants_json() else redirect(ask)
         if wants_json():
             figures = self._figures([left, stage.id])
             return jsonify(ok=True, version=card.version, columns={key: figures[key] for key in figures})

@@ -32,6 +32,7 @@ async function dropped(board, event) {
     if (answer.ok) return accept(board, card, event.to, said);
     if (answer.status === 409) await reload(board);
     else putBack();
+    if (said.ask) return location.assign(said.ask); // a page that asks what the move needs
     tell(board, said.message);
   } catch {
     // No answer, or one that is no JSON (a sign-in page): nothing is known to be saved, so nothing may look saved.
