@@ -151,8 +151,14 @@ def _raise(sentence):
     return f"RAISE EXCEPTION '{sentence}' USING ERRCODE = 'integrity_constraint_violation';"
 
 
+def _make_table(name, *columns, **more):
+    """A table that never gives an id twice: what the ledger says of a deleted record must not become another's past."""
+    is_ours = not name.startswith("ab_") and name != "staff"
+    op.create_table(name, *columns, sqlite_autoincrement=is_ours, **more)
+
+
 def _make_tables():
-    op.create_table(
+    _make_table(
         "ab_group",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -161,14 +167,14 @@ def _make_tables():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_group")),
         sa.UniqueConstraint("name", name=op.f("uq_ab_group_name")),
     )
-    op.create_table(
+    _make_table(
         "ab_permission",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_permission")),
         sa.UniqueConstraint("name", name=op.f("uq_ab_permission_name")),
     )
-    op.create_table(
+    _make_table(
         "ab_register_user",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("first_name", sa.String(length=64), nullable=False),
@@ -182,14 +188,14 @@ def _make_tables():
         sa.UniqueConstraint("email", name=op.f("uq_ab_register_user_email")),
         sa.UniqueConstraint("username", name=op.f("uq_ab_register_user_username")),
     )
-    op.create_table(
+    _make_table(
         "ab_role",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_role")),
         sa.UniqueConstraint("name", name=op.f("uq_ab_role_name")),
     )
-    op.create_table(
+    _make_table(
         "ab_user",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("first_name", sa.String(length=64), nullable=False),
@@ -211,14 +217,14 @@ def _make_tables():
         sa.UniqueConstraint("email", name=op.f("uq_ab_user_email")),
         sa.UniqueConstraint("username", name=op.f("uq_ab_user_username")),
     )
-    op.create_table(
+    _make_table(
         "ab_view_menu",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=250), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_view_menu")),
         sa.UniqueConstraint("name", name=op.f("uq_ab_view_menu_name")),
     )
-    op.create_table(
+    _make_table(
         "department",
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("parent_id", sa.Integer(), nullable=True),
@@ -233,7 +239,7 @@ def _make_tables():
     )
     op.create_index(op.f("ix_department_parent_id"), "department", ["parent_id"])
 
-    op.create_table(
+    _make_table(
         "document",
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("record_id", sa.Integer(), nullable=False),
@@ -248,7 +254,7 @@ def _make_tables():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document")),
         sa.UniqueConstraint("entity", "record_id", "kind", name=op.f("uq_document_entity_record_id_kind")),
     )
-    op.create_table(
+    _make_table(
         "external_key",
         sa.Column("source", sa.String(length=60), nullable=False),
         sa.Column("entity", sa.String(length=40), nullable=False),
@@ -262,7 +268,7 @@ def _make_tables():
     )
     op.create_index("ix_external_key_record", "external_key", ["entity", "record_id"])
 
-    op.create_table(
+    _make_table(
         "number_series",
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("year", sa.Integer(), nullable=False),
@@ -272,7 +278,7 @@ def _make_tables():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_number_series")),
         sa.UniqueConstraint("name", "year", name=op.f("uq_number_series_name_year")),
     )
-    op.create_table(
+    _make_table(
         "search_entry",
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("record_id", sa.Integer(), nullable=False),
@@ -282,7 +288,7 @@ def _make_tables():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_search_entry")),
         sa.UniqueConstraint("entity", "record_id", name=op.f("uq_search_entry_entity_record_id")),
     )
-    op.create_table(
+    _make_table(
         "staff",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=130), nullable=False),
@@ -306,10 +312,10 @@ def _make_tables():
     op.create_index(op.f("ix_staff_department_id"), "staff", ["department_id"])
     op.create_index(op.f("ix_staff_reports_to_id"), "staff", ["reports_to_id"])
     # Departments and staff name each other: this half of the circle is closed when both stand.
-    with op.batch_alter_table("department") as department:
+    with op.batch_alter_table("department", table_kwargs={"sqlite_autoincrement": True}) as department:
         department.create_foreign_key(op.f("fk_department_created_by_id"), "staff", ["created_by_id"], ["id"])
 
-    op.create_table(
+    _make_table(
         "ab_api_key",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
@@ -335,7 +341,7 @@ def _make_tables():
     op.create_index("idx_api_key_prefix", "ab_api_key", ["key_prefix"])
     op.create_index("idx_api_key_user_id", "ab_api_key", ["user_id"])
 
-    op.create_table(
+    _make_table(
         "ab_group_role",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("group_id", sa.Integer(), nullable=True),
@@ -352,7 +358,7 @@ def _make_tables():
     op.create_index("idx_group_id", "ab_group_role", ["group_id"])
     op.create_index("idx_group_role_id", "ab_group_role", ["role_id"])
 
-    op.create_table(
+    _make_table(
         "ab_permission_view",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("permission_id", sa.Integer(), nullable=False),
@@ -371,7 +377,7 @@ def _make_tables():
     op.create_index("idx_permission_id", "ab_permission_view", ["permission_id"])
     op.create_index("idx_view_menu_id", "ab_permission_view", ["view_menu_id"])
 
-    op.create_table(
+    _make_table(
         "ab_user_group",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
@@ -388,7 +394,7 @@ def _make_tables():
     op.create_index("idx_user_group_id", "ab_user_group", ["group_id"])
     op.create_index("idx_user_id", "ab_user_group", ["user_id"])
 
-    op.create_table(
+    _make_table(
         "ab_user_role",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
@@ -402,7 +408,7 @@ def _make_tables():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_user_role")),
         sa.UniqueConstraint("user_id", "role_id", name=op.f("uq_ab_user_role_user_id_role_id")),
     )
-    op.create_table(
+    _make_table(
         "campaign",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -426,7 +432,7 @@ def _make_tables():
     op.create_index(op.f("ix_campaign_department_id"), "campaign", ["department_id"])
     op.create_index(op.f("ix_campaign_owner_id"), "campaign", ["owner_id"])
 
-    op.create_table(
+    _make_table(
         "change_set",
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("by_id", sa.Integer(), nullable=True),
@@ -438,7 +444,7 @@ def _make_tables():
     )
     op.create_index(op.f("ix_change_set_by_id"), "change_set", ["by_id"])
 
-    op.create_table(
+    _make_table(
         "company",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -471,7 +477,7 @@ def _make_tables():
     op.create_index("ix_company_name_id", "company", ["name", "id"])
     op.create_index(op.f("ix_company_owner_id"), "company", ["owner_id"])
 
-    op.create_table(
+    _make_table(
         "pipeline",
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -484,7 +490,7 @@ def _make_tables():
         sa.ForeignKeyConstraint(["created_by_id"], ["staff.id"], name=op.f("fk_pipeline_created_by_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pipeline")),
     )
-    op.create_table(
+    _make_table(
         "tax_rate",
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("percent", sa.Numeric(6, 3), nullable=False),
@@ -496,7 +502,7 @@ def _make_tables():
         sa.ForeignKeyConstraint(["created_by_id"], ["staff.id"], name=op.f("fk_tax_rate_created_by_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_rate")),
     )
-    op.create_table(
+    _make_table(
         "ab_permission_view_role",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("permission_view_id", sa.Integer(), nullable=True),
@@ -520,7 +526,7 @@ def _make_tables():
     op.create_index("idx_permission_view_id", "ab_permission_view_role", ["permission_view_id"])
     op.create_index("idx_role_id", "ab_permission_view_role", ["role_id"])
 
-    op.create_table(
+    _make_table(
         "change",
         sa.Column("change_set_id", sa.Integer(), nullable=False),
         sa.Column("entity", sa.String(length=40), nullable=False),
@@ -538,7 +544,7 @@ def _make_tables():
     op.create_index(op.f("ix_change_change_set_id"), "change", ["change_set_id"])
     op.create_index("ix_change_root", "change", ["root_entity", "root_id", "id"])
 
-    op.create_table(
+    _make_table(
         "contact",
         sa.Column("first_name", sa.String(length=80), nullable=True),
         sa.Column("last_name", sa.String(length=80), nullable=False),
@@ -573,7 +579,7 @@ def _make_tables():
     op.create_index("ix_contact_name_id", "contact", ["last_name", "id"])
     op.create_index(op.f("ix_contact_owner_id"), "contact", ["owner_id"])
 
-    op.create_table(
+    _make_table(
         "product",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("sku", sa.String(length=60), nullable=True),
@@ -598,7 +604,7 @@ def _make_tables():
     op.create_index(op.f("ix_product_supplier_id"), "product", ["supplier_id"])
     op.create_index(op.f("ix_product_tax_rate_id"), "product", ["tax_rate_id"])
 
-    op.create_table(
+    _make_table(
         "stage",
         sa.Column("pipeline_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=80), nullable=False),
@@ -616,7 +622,7 @@ def _make_tables():
     )
     op.create_index(op.f("ix_stage_pipeline_id"), "stage", ["pipeline_id"])
 
-    op.create_table(
+    _make_table(
         "campaign_member",
         sa.Column("campaign_id", sa.Integer(), nullable=False),
         sa.Column("contact_id", sa.Integer(), nullable=False),
@@ -641,7 +647,7 @@ def _make_tables():
     op.create_index(op.f("ix_campaign_member_campaign_id"), "campaign_member", ["campaign_id"])
     op.create_index(op.f("ix_campaign_member_contact_id"), "campaign_member", ["contact_id"])
 
-    op.create_table(
+    _make_table(
         "deal",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("company_id", sa.Integer(), nullable=True),
@@ -680,7 +686,7 @@ def _make_tables():
     op.create_index(op.f("ix_deal_stage_id"), "deal", ["stage_id"])
     op.create_index("ix_deal_stage_position", "deal", ["stage_id", "position", "id"])
 
-    op.create_table(
+    _make_table(
         "ticket",
         sa.Column("subject", sa.String(length=200), nullable=False),
         sa.Column("body", sa.Text(), nullable=True),
@@ -713,7 +719,7 @@ def _make_tables():
     op.create_index(op.f("ix_ticket_stage_id"), "ticket", ["stage_id"])
     op.create_index("ix_ticket_stage_position", "ticket", ["stage_id", "position", "id"])
 
-    op.create_table(
+    _make_table(
         "activity",
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("subject", sa.String(length=200), nullable=False),
@@ -748,7 +754,7 @@ def _make_tables():
     op.create_index(op.f("ix_activity_owner_id"), "activity", ["owner_id"])
     op.create_index(op.f("ix_activity_ticket_id"), "activity", ["ticket_id"])
 
-    op.create_table(
+    _make_table(
         "deal_line",
         sa.Column("deal_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -774,7 +780,7 @@ def _make_tables():
     op.create_index(op.f("ix_deal_line_product_id"), "deal_line", ["product_id"])
     op.create_index(op.f("ix_deal_line_tax_rate_id"), "deal_line", ["tax_rate_id"])
 
-    op.create_table(
+    _make_table(
         "invoice",
         sa.Column("number", sa.String(length=40), nullable=True),
         sa.Column("deal_id", sa.Integer(), nullable=True),
@@ -819,7 +825,7 @@ def _make_tables():
     op.create_index("ix_invoice_issued_on", "invoice", ["issued_on"])
     op.create_index(op.f("ix_invoice_owner_id"), "invoice", ["owner_id"])
 
-    op.create_table(
+    _make_table(
         "ticket_message",
         sa.Column("ticket_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -837,7 +843,7 @@ def _make_tables():
     )
     op.create_index(op.f("ix_ticket_message_ticket_id"), "ticket_message", ["ticket_id"])
 
-    op.create_table(
+    _make_table(
         "invoice_line",
         sa.Column("invoice_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -862,7 +868,7 @@ def _make_tables():
     op.create_index(op.f("ix_invoice_line_invoice_id"), "invoice_line", ["invoice_id"])
     op.create_index(op.f("ix_invoice_line_product_id"), "invoice_line", ["product_id"])
 
-    op.create_table(
+    _make_table(
         "payment",
         sa.Column("invoice_id", sa.Integer(), nullable=False),
         sa.Column("paid_on", sa.Date(), nullable=False),
