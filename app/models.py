@@ -882,7 +882,7 @@ ENTITIES = {
     if issubclass(mapper.class_, Row)
 }
 
-# SQLite gives the id of a deleted last row to the next one; what the ledger says of the one would become the other's past.
+# SQLite gives the id of a deleted last row to the next one; the history of the one would become the other's past.
 for _model in ENTITIES.values():
     if not _model.__table__.c.id.foreign_keys:
         _model.__table__.dialect_options["sqlite"]["autoincrement"] = True
