@@ -86,7 +86,7 @@ class LinkField(StringField):
             self.process_errors = [*self.process_errors, error.args[0]]
 
     @property
-    def datalist(self):
+    def suggestions(self):
         found = self._suggested
         if found is None:
             newest = select(self.target).order_by(self.target.id.desc()).limit(SUGGESTED)
