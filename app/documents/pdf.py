@@ -14,6 +14,9 @@ TEMPLATES = Path(__file__).parent.parent / "templates" / "documents"
 FONTS = Path(__file__).parent.parent / "static" / "vendor"
 FONT_FILE = re.compile(r"inter-([a-z-]+)-(\d+)-normal\.woff2")
 
+# What our fonts lack, and what stands for it: French writes thousands with the narrow space.
+STAND_INS = str.maketrans({"\N{NARROW NO-BREAK SPACE}": "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}": "-"})
+
 SCHEME = "foyer:"  # the only one a document may use: SCHEME and the name of a font file
 
 # Pango's font map is not for two threads at once, and the garbage collector is one for all of them.
@@ -33,7 +36,7 @@ def render(html, *, base=None, styles=()):
     from weasyprint import HTML
 
     with _drawing:
-        page = HTML(string=html, base_url=base or SCHEME, url_fetcher=_fetcher())
+        page = HTML(string=html.translate(STAND_INS), base_url=base or SCHEME, url_fetcher=_fetcher())
         sheets = [_font_faces(), *(_style_sheet(name) for name in ("document.css", *styles))]
         collecting = gc.isenabled()
         gc.disable()  # it would look through a million young boxes again and again, and find none to free

@@ -44,11 +44,6 @@ def invoice(*lines, **values):
     return Invoice(lines=list(lines), net=sums.net, tax=sums.tax, gross=sums.gross, **row | values)
 
 
-def pages(pdf):
-    """The text of each page, its spaces made single."""
-    return [" ".join(page.extract_text().split()) for page in PdfReader(io.BytesIO(pdf)).pages]
-
-
 def fonts(pdf):
     """The names of all fonts in it."""
     names = set()

@@ -7,12 +7,12 @@ import pytest
 
 from app.documents.invoice import invoice_pdf
 from app.models import Invoice
-from tests.documents import paper
 from tests.documents.paper import invoice, line
+from tests.papers import pages_of
 
 
 def read(*lines, language="en", **values):
-    return paper.pages(invoice_pdf(invoice(*lines, **values), language=language))
+    return pages_of(invoice_pdf(invoice(*lines, **values), language=language))
 
 
 def test_it_says_who_whom_when_and_how_much():

@@ -1,12 +1,10 @@
 """A paper is made once and kept."""
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from threading import Barrier
 
 import pytest
-from pypdf import PdfReader
 from sqlalchemy import select
 
 from app import access
@@ -15,6 +13,7 @@ from app.documents.store import invoice_document
 from app.models import Document
 from app.rules import RuleBroken
 from tests.databases import on_both_engines
+from tests.papers import pages_of
 from tests.rules import world
 
 
@@ -35,7 +34,7 @@ def test_the_paper_of_an_invoice_is_made_and_kept(as_system, invoice_id):
         kept = session.scalars(select(Document)).one()
         assert (kept.content, kept.size) == (content, len(content))
         assert kept.sha256 == sha256(content).hexdigest()
-        assert "€43.20" in PdfReader(io.BytesIO(content)).pages[0].extract_text()
+        assert "€43.20" in pages_of(content)[0]
 
 
 @on_both_engines
