@@ -25,6 +25,7 @@ DEMO_USERNAMES = (
     "finance",
 )
 DEMO_PASSWORD = "demo"
+SHORTEST_PASSWORD = 8  # for all but the demo's
 
 # Checked when the name is unknown, so that the answer takes as long as for a known one.
 _NOBODY = generate_password_hash(secrets.token_hex())

@@ -16,7 +16,6 @@ from app.commands import CommandError
 from app.models import Department, Staff
 from app.roles import ROLES
 
-SHORTEST_PASSWORD = 10
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
 
@@ -145,6 +144,6 @@ def _asked():
             raise CommandError("The two are not the same; nothing was changed.")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    if len(password) < SHORTEST_PASSWORD:
-        raise CommandError(f"A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.")
+    if len(password) < security.SHORTEST_PASSWORD:
+        raise CommandError(f"A password has at least {security.SHORTEST_PASSWORD} characters; nothing was changed.")
     return password

@@ -17,8 +17,6 @@ from app.views.base import PageView, RecordView, allows, expose
 from app.views.companies import box
 from app.views.reading import today
 
-SHORTEST_PASSWORD = 8
-
 
 class ProductView(RecordView):
     """What one sells."""
@@ -127,7 +125,7 @@ class AccountFields:
     )
     password = PasswordField(
         lazy_gettext("New password"),
-        [Optional(), Length(min=SHORTEST_PASSWORD, max=128), forms.storable],
+        [Optional(), Length(min=security.SHORTEST_PASSWORD, max=128), forms.storable],
         description=lazy_gettext("Leave it empty to keep the one there is."),
     )
     is_open = BooleanField(lazy_gettext("May sign in"), default=True)
