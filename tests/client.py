@@ -207,7 +207,7 @@ class Client:
         page = Page(self.browser.open(url, method=method, **more), url)
         wanted = (status,) if isinstance(status, int) else status
         assert wanted is None or page.status in wanted, _unexpected(page, wanted)
-        if page.is_whole:
+        if page.is_whole and page.location is None:
             faults = page.faults(self.username)
             assert not faults, f"{method} {url}: " + "; ".join(faults)
             self.csrf_token = page.csrf_token or self.csrf_token
