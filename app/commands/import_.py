@@ -29,6 +29,8 @@ def add_arguments(parser):
 
 
 def run(args, settings):
+    if not args.folder.is_dir():
+        raise CommandError(f"There is no folder {args.folder}.")
     console = Console(soft_wrap=True, highlight=False)
     app = create_app(settings)
     upgrade(app, say=partial(print, flush=True))
@@ -46,8 +48,6 @@ def run_import(app, recipe_name, folder, department_name, console):
     """Read, write and commit as one change set; returns the recipe and the report. Raises Refused."""
     settings = app.config["SETTINGS"]
     recipe = importlib.import_module(f"app.exchange.recipes.{recipe_name}").RECIPE
-    if not folder.is_dir():
-        raise CommandError(f"There is no folder {folder}.")
     rows = reading.read(recipe, folder)
     bar = Progress(
         TextColumn("{task.description}"),
