@@ -136,6 +136,9 @@ class Builder(AppBuilder):
     def _add_admin_views(self):
         self.sm.register_views()
 
+    def _add_global_static(self):
+        """Its jQuery and Bootstrap stay at home; ours are in static/vendor."""
+
     def _add_menu_permissions(self, update_perms=False):
         """The menu is ours (`views/__init__.py`) and shows what the principal may see."""
 
@@ -173,7 +176,7 @@ def _who_asks():
         if current_user.is_authenticated:
             g.principal = current_user._get_current_object()
     if g.principal is not None:
-        door = "api" if wants_json() else "page"
+        door = "api" if request.path.startswith("/api/") else "page"
         access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
 
 
