@@ -111,7 +111,7 @@ class InvoiceView(RecordView):
             payment_days=settings.PAYMENT_DAYS,
         )
         db.session.commit()
-        _paper(invoice.id)
+        _paper(pk)  # not invoice.id: that would begin a new transaction, for which the paper waits
         flash(gettext("Issued as %(number)s.", number=invoice.number), "success")
         return redirect(self.path(invoice))
 
