@@ -22,6 +22,7 @@ class World:
         self._by_key = {file: {row.key: row for row in sheet_rows} for file, sheet_rows in rows.items()}
         self._parts = {}  # file of the parts -> key of the whole -> its rows
         self._ids = {}  # (file, entity) -> their id -> ours
+        self._made = {}  # the same, of those made in this run
         self._records = {}  # (file, entity) -> their id -> the record of ours
 
     def source(self, file):
@@ -49,6 +50,10 @@ class World:
             self._ids[file, entity] = dict(self.session.execute(query).all())
         return self._ids[file, entity]
 
+    def made(self, file, entity):
+        """Their id -> ours, for what rows of this file have become in this run."""
+        return self._made.get((file, entity), {})
+
     def linked(self, link, row):
         """What the row named by this link has become; None without a name. Refuses what was deleted since."""
         key = row[link.column]
@@ -66,6 +71,7 @@ class World:
     def remember(self, file, entity, ids):
         """Keep under which of their ids new records stand: their id -> ours."""
         self.ids(file, entity).update(ids)
+        self._made[file, entity] = ids
         self.session.add_all(
             ExternalKey(source=self.source(file), entity=entity, their_id=key, record_id=ours)
             for key, ours in ids.items()

@@ -229,29 +229,30 @@ def _line(world, row, fields, deal):
 
 def _ship(world, step):
     """Win and invoice what was shipped, in the order of the days and, within a day, of the order ids."""
-    file = "orders.csv"
-    known = world.ids(file, "invoice")
-    shipped = [row for row in world.rows[file] if row["ShippedDate"] is not None and row.key not in known]
+    new = world.made("orders.csv", "deal")
+    shipped = [row for row in world.rows["orders.csv"] if row["ShippedDate"] is not None and row.key in new]
     shipped.sort(key=lambda row: (row["ShippedDate"], row["OrderID"]))
+    with world.session.no_autoflush:  # all are saved at once
+        for row in shipped:
+            deal = world.session.get(Deal, new[row.key])
+            deals.win(world.session, deal, by=deal.owner_id, today=row["ShippedDate"])
+            deal.position = world.choices["board"].end_of(deal.stage)
     world.forget()
     # A session lets go of what nobody holds; these few would be fetched again for every invoice.
     held = [world.session.scalars(select(model)).all() for model in (Stage, Pipeline, Product)]
     made = {}
     for row in shipped:
-        deal = world.session.get(Deal, world.ids(file, "deal")[row.key])
-        if deal is not None:  # deleted here since: nothing is left to invoice
-            try:
-                made[row.key] = _invoice(world, deal, row["ShippedDate"])
-            except RuleBroken as broken:
-                world.refuse(row, "ShippedDate", broken.message, **broken.values)
+        try:
+            made[row.key] = _invoice(world, world.session.get(Deal, new[row.key]), row["ShippedDate"])
+        except RuleBroken as broken:
+            world.refuse(row, "ShippedDate", broken.message, **broken.values)
         step("invoices", 1)
     del held
-    world.remember(file, "invoice", made)
+    world.remember("orders.csv", "invoice", made)
 
 
 def _invoice(world, deal, day):
     by = deal.owner_id
-    deals.win(world.session, deal, by=by, today=day)
     invoice = invoices.draft_from(world.session, deal, by=by, today=day)
     invoices.issue(
         world.session,
