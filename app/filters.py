@@ -217,7 +217,7 @@ def _cursor(text):
         return None
     try:
         value, key = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-        if not isinstance(key, int) or abs(key) > LARGEST_ID or isinstance(value, list | dict):
+        if type(key) is not int or abs(key) > LARGEST_ID or isinstance(value, list | dict):
             raise ValueError(text)
     except (ValueError, TypeError, RecursionError):
         raise BadQuery(N_("There is no such page.")) from None

@@ -8,6 +8,8 @@ from app.access import DOOR
 from app.extensions import Session
 from app.models import SearchEntry
 
+LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
+
 
 def fold(text):
     """Lower case, no diacritics, Latin letters, single spaces: "Müller  ГмбХ" -> "muller gmbkh"."""
@@ -17,7 +19,7 @@ def fold(text):
 def matching(model, text):
     """The condition that a row of `model` holds every word of `text` somewhere in its searchable columns."""
     entry = aliased(SearchEntry)
-    words = [entry.text.contains(word, autoescape=True) for word in fold(text).split()]
+    words = [entry.text.contains(word, autoescape=True) for word in fold(text)[:LONGEST].split()]
     return model.id.in_(
         select(entry.record_id).where(entry.entity == model.__tablename__, and_(True, *words))
     )

@@ -9,6 +9,7 @@ import functools
 from urllib.parse import urlencode, urlsplit
 
 from flask import abort, current_app, flash, g, jsonify, redirect, render_template, request, session, url_for
+from flask.json.provider import DefaultJSONProvider
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
 from flask_appbuilder.security.api import SecurityApi
@@ -130,6 +131,16 @@ class RecordNumber(IntegerConverter):
         super().__init__(url_map, max=filters.LARGEST_ID)
 
 
+class Json(DefaultJSONProvider):
+    """JSON in and out; what is nested deeper than can be read is broken JSON like any other."""
+
+    def loads(self, text, **options):
+        try:
+            return super().loads(text, **options)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+
 class Builder(AppBuilder):
     """FAB's registry without its stock pages: what is reachable is what `app/views` registers."""
 
@@ -150,6 +161,7 @@ def install(app):
     """Wire FAB, sign-in and CSRF into the app; call inside its context, before any view is added."""
     builder = Builder(security_manager_class=Accounts, update_perms=False)
     app.url_map.converters["int"] = RecordNumber
+    app.json = Json(app)
     csrf.init_app(app)
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
     builder.init_app(app, db.session)
@@ -166,6 +178,8 @@ def _who_asks():
     g.principal = None
     if request.endpoint == "static":
         return
+    if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        abort(413)  # here, because FAB's token API would make a fault of it
     is_bearer = request.headers.get("Authorization", "").startswith("Bearer ")
     if is_bearer and request.endpoint not in CSRF_FREE:
         verify_jwt_in_request()
