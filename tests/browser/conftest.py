@@ -1,0 +1,131 @@
+"""A served Foyer and a real Chromium: each desk is one browser of one colleague, watched over."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests import databases
+from tests.browser.desk import PATIENCE, Desk
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+START_SECONDS = 60
+WIDE = {"width": 1760, "height": 1000}  # every column of a board side by side
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, without a screen."""
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """`servers(engine)` is the address of a Foyer with the demo company in it, started once a module."""
+    with ExitStack() as running:
+        addresses = {}
+
+        def address_of(engine):
+            if engine not in addresses:
+                home = tmp_path_factory.mktemp(f"foyer-{engine}")
+                database = running.enter_context(databases.fresh_database(engine, "demo"))
+                addresses[engine] = running.enter_context(_served(database.url, home))
+            return addresses[engine]
+
+        yield address_of
+
+
+@pytest.fixture
+def javascript():
+    """Whether the desks of this test run JavaScript; parametrised by the tests."""
+    return True
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """The sessions of those who have signed in already, by server and name."""
+    return {}
+
+
+@pytest.fixture
+def desk(chromium, servers, keys, engine, javascript):
+    """`desk("rep.north")`: a browser in which this colleague has signed in; at the end, what it noticed is told."""
+    desks = []
+
+    def sit_down(username, **options):
+        options = {"java_script_enabled": javascript, "viewport": WIDE, **options}
+        address = servers(engine)
+        key = keys.get((address, username))
+        context = chromium.new_context(base_url=address, storage_state=key, **options)
+        desks.append(Desk(context, urlsplit(address).netloc, username))
+        if key is None:
+            desks[-1].sign_in()
+            keys[address, username] = context.storage_state()
+        return desks[-1]
+
+    yield sit_down
+    complaints = [complaint for one in desks for complaint in one.complaints]
+    for one in desks:
+        one.context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@contextmanager
+def _served(database_url, home):
+    """Foyer's own `serve` on a free port, until the end of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "FOYER_HOME": str(home),
+        "DATABASE_URL": database_url,
+    }
+    server = subprocess.Popen(
+        [sys.executable, "run.py", "serve"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said, is_ready = [], threading.Event()
+
+    def listen():
+        for line in server.stdout:
+            said.append(line)
+            if line.startswith("Foyer is ready"):
+                is_ready.set()
+        is_ready.set()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        assert is_ready.wait(START_SECONDS) and server.poll() is None, "".join(said)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        listener.join(5)
+    faults = [line for line in said if line.startswith(("fault ", "Traceback"))]
+    assert not faults, "".join(said)
