@@ -136,9 +136,9 @@ class Settings(BaseSettings):
         str,
         _setting(
             "Who writes the invoices: the name in the letterhead.",
-            expects="1 to 200 characters",
+            expects="1 to 160 characters",
             min_length=1,
-            max_length=200,
+            max_length=160,
         ),
     ] = "Your Company"
 

@@ -344,7 +344,7 @@ def _may_touch_the_old_state(session, _context, _instances):
         return
     touched = defaultdict(set)
     for row in session.dirty:
-        if session.is_modified(row):
+        if session.is_modified(row, include_collections=False):
             touched["edit", type(row)].add(row)
     for row in session.deleted:
         touched["delete", type(row)].add(row)
@@ -361,7 +361,7 @@ def _may_leave_the_new_state(session, _context):
     for row in session.new:
         touched["add", type(row)].add(row.id)
     for row in session.dirty:
-        if session.is_modified(row):
+        if session.is_modified(row, include_collections=False):
             touched["edit", type(row)].add(row.id)
     for row in (*session.new, *session.dirty):
         for target, key in _new_links(row):

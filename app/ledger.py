@@ -29,7 +29,7 @@ def _stamp(session, _context, _instances):
             if row.created_by_id is None:
                 row.created_by_id = principal_of(session).id
     for row in session.dirty:
-        if isinstance(row, Recorded) and session.is_modified(row):
+        if isinstance(row, Recorded) and session.is_modified(row, include_collections=False):
             row.updated_at = now
     for row in session.deleted:
         session.refresh(row)  # whole, so that the ledger can say all that is gone
@@ -43,7 +43,7 @@ def _write(session, _context):
         *(
             _change(session, row, "edit")
             for row in session.dirty
-            if _is_recorded(row) and session.is_modified(row)
+            if _is_recorded(row) and session.is_modified(row, include_collections=False)
         ),
         *(_change(session, row, "delete") for row in session.deleted if _is_recorded(row)),
     ]

@@ -5,7 +5,7 @@ import secrets
 
 from flask import g, jsonify, render_template
 from flask_babel import gettext
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 
@@ -28,7 +28,10 @@ SENTENCES = {
     422: "This cannot be done as it stands.",
     429: "Too many tries. Wait a little.",
     500: "Something went wrong on our side. Nothing was stored.",
+    503: "Many people are writing just now. Nothing was stored: try again in a moment.",
 }
+
+PAGES = (400, 403, 404, 409, 413, 422, 429, 500, 503)  # the others look like 400
 
 
 def install(app):
@@ -38,6 +41,7 @@ def install(app):
     app.register_error_handler(WriteRefused, lambda error: answer(403, gettext(error.reason)))
     app.register_error_handler(StaleDataError, lambda _error: answer(409))
     app.register_error_handler(IntegrityError, _integrity)
+    app.register_error_handler(OperationalError, _busy)
     app.register_error_handler(Exception, _fault)
 
 
@@ -47,10 +51,8 @@ def answer(status, message=None, **more):
     message = message or gettext(SENTENCES.get(status, SENTENCES[400]))
     if wants_json():
         return jsonify(message=message, **more), status
-    template = (
-        f"errors/{status}.html" if status in (400, 403, 404, 409, 413, 422, 429, 500) else "errors/400.html"
-    )
-    return render_template(template, message=message, **more), status
+    page = status if status in PAGES else 400
+    return render_template(f"errors/{page}.html", message=message, **more), status
 
 
 def _http(error):
@@ -71,6 +73,11 @@ def sentence(error):
 def _integrity(error):
     log.info("refused by the database: %s", error.orig)
     return answer(422, gettext("Other records still point to this one, or it exists already."))
+
+
+def _busy(error):
+    """SQLite has one writer at a time, and who waited too long for his turn is told so."""
+    return answer(503) if "database is locked" in str(error.orig) else _fault(error)
 
 
 def _fault(error):
