@@ -66,7 +66,7 @@ class DealView(BoardRoutes, RecordView):
             "may_change_lines": may_edit and not is_closed,
             "may_win": principal.may("win", "deal") and not is_closed,
             "may_lose": principal.may("lose", "deal") and not is_closed,
-            "may_reopen": may_edit and is_closed,
+            "may_reopen": may_edit and is_closed and not invoices,
             "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
             "invoices": invoices,
             "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()
