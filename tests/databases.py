@@ -7,6 +7,7 @@ it goes with everything in it when the run ends. A template is made once a run, 
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -73,6 +74,7 @@ def start_run():
     """Make the run's folder unless this process is a worker of a run; returns it if it is ours to end."""
     if RUN in os.environ:
         return None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is stopped tidies up, too
     os.environ[RUN] = tempfile.mkdtemp(prefix="foyer-tests-")
     return Path(os.environ[RUN])
 
