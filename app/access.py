@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 
 from sqlalchemy import FromClause, Select, Table, and_, event, exists, false, inspect, or_, select, true
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
+from sqlalchemy.orm import LoaderCriteriaOption
 from sqlalchemy.sql.elements import ColumnClause, TextClause
 from sqlalchemy.sql.visitors import iterate
 
@@ -47,6 +47,20 @@ class WriteRefused(Exception):
 
 
 # --------------------------------------------------------------------------------------------- the principal
+
+
+class Sight(LoaderCriteriaOption):
+    """A condition that every mention of an entity gets (`with_loader_criteria`), under whatever alias.
+
+    SQLAlchemy 2.1 leaves the condition on the plain table where an alias is joined by an ON clause of its own: the
+    alias then shows every row.
+    """
+
+    _traverse_internals = LoaderCriteriaOption._traverse_internals  # compiled once, like its parent
+
+    def _resolve_where_criteria(self, entity):
+        condition = super()._resolve_where_criteria(entity)
+        return entity._adapter.traverse(condition) if entity.is_aliased_class else condition
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ def _sight(principal, table):
     condition = allowed(principal, "see", ENTITIES[table])
     if condition is EVERY_ROW:
         return None
-    return with_loader_criteria(ENTITIES[table], condition, include_aliases=True)
+    return Sight(ENTITIES[table], condition, include_aliases=True)
 
 
 SYSTEM = Principal(id=None, username="system", name="system", is_system=True)
