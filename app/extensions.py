@@ -16,6 +16,11 @@ from flask_migrate import Migrate  # noqa: E402
 from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
+from sqlalchemy.orm import Session as AnySession  # noqa: E402
+from sqlalchemy_utils.aggregates import manager as aggregates  # noqa: E402
+
+# A library of FAB's looks at every object of a session at each flush, for a feature that nobody here uses.
+event.remove(AnySession, "after_flush", aggregates.construct_aggregate_queries)
 
 
 def N_(text):
@@ -35,7 +40,9 @@ class Session(FlaskSession):
         if not self.info.get("writes"):
             return engine
         # The same object each time: a session opens one connection for each engine it is given.
-        return self.info.setdefault(("writing", engine), engine.execution_options(begin="IMMEDIATE"))
+        if ("writing", engine) not in self.info:
+            self.info["writing", engine] = engine.execution_options(begin="IMMEDIATE")
+        return self.info["writing", engine]
 
     def bulk_save_objects(self, *args, **kwargs):
         raise NotImplementedError("bulk_save_objects passes by the ledger: use session.add_all")
@@ -48,13 +55,22 @@ csrf = CSRFProtect()
 migrate = Migrate(compare_type=True, render_as_batch=True)
 
 
+SQLITE_HABITS = (
+    "foreign_keys=ON",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "busy_timeout=30000",
+    "recursive_triggers=ON",  # or REPLACE would delete a frozen row without asking its trigger
+)
+
+
 @event.listens_for(Engine, "connect")
 def _sqlite_habits(connection, _record):
     """Foreign keys on, one writer beside many readers, nothing acknowledged lost in a power cut, our own BEGIN."""
     if not type(connection).__module__.startswith("sqlite3"):
         return
     connection.isolation_level = None
-    for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+    for pragma in SQLITE_HABITS:
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -168,22 +168,28 @@ def set_active(session, user_id, active, *, today):
 
 
 def create_first_admin(session):
-    """On a database without accounts: one `admin` with a random password, which is returned; otherwise None."""
-    if session.scalar(select(User.id).limit(1)) is not None:
+    """Where nobody can sign in: one account with a random password, as (name, password); otherwise None.
+
+    Nobody can also mean that an import brought colleagues of old, who have accounts but no way in.
+    """
+    may_enter = select(User.id).where(User.active, User.password.is_not(None)).limit(1)
+    if session.scalar(may_enter) is not None:
         return None
+    taken = set(session.scalars(select(User.username)))
+    username = next(name for name in ("admin", "administrator", "foyer.admin") if name not in taken)
     password = secrets.token_urlsafe(12)
     department = session.scalars(select(Department).order_by(Department.id)).first()
     create_account(
         session,
-        username="admin",
+        username=username,
         first_name="",
         last_name="Administrator",
-        email="admin@localhost",
+        email=f"{username}@localhost",
         department_id=department.id,
         roles=["admin"],
         password=password,
     )
-    return password
+    return username, password
 
 
 def has_demo_accounts(session):

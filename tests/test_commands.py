@@ -91,7 +91,7 @@ def test_a_password_from_a_pipe_opens_the_door(operator, anonymous):
 
 
 def test_a_short_password_is_refused(operator, client_for):
-    assert_refused(operator("user", "password", "rep.north", stdin="short\n"), "at least 10 characters")
+    assert_refused(operator("user", "password", "rep.north", stdin="short\n"), "at least 8 characters")
     client_for("rep.north")
 
 

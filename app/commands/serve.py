@@ -75,15 +75,16 @@ def _prepare(settings, *, demo):
         load_if_empty(_app, say=say)
     with _app.app_context():
         with access.system_session("the first account", door="command") as session:
-            password = security.create_first_admin(session)
+            first = security.create_first_admin(session)
             has_demo = security.has_demo_accounts(session)
         db.engine.dispose()  # no worker may inherit a connection
     gc.freeze()  # what is loaded by now stays: no worker need look through it, or copy it by doing so
     gc.enable()
     if has_demo and not settings.is_loopback:
         raise CommandError(_demo_in_public(settings))
-    if password:
-        return [f"  The first account: admin, password {password} (shown once)"]
+    if first:
+        username, password = first
+        return [f"  The first account: {username}, password {password} (shown once)"]
     if has_demo:
         return [
             f"  Demo accounts, password {security.DEMO_PASSWORD}:",
