@@ -314,11 +314,16 @@ def _scoped_tables(statement):
     for element, entity in _elements(statement):
         if entity is not None:
             names.add(entity.mapper.local_table.name)
-        for target, *_ in getattr(element, "_setup_joins", ()):
-            relation = getattr(target, "property", None)
-            if relation is not None:
-                names.add(relation.mapper.local_table.name)
+        names.update(table.name for table in _joined_by_name(element))
     return frozenset(names & SCOPED)
+
+
+def _joined_by_name(element):
+    """The tables that a SELECT joins through a relationship, as in `join(Contact.company)`."""
+    for target, *_ in getattr(element, "_setup_joins", ()):
+        relation = getattr(target, "property", None)
+        if relation is not None:
+            yield relation.mapper.local_table
 
 
 def _elements(statement, *, into_selects=True):
@@ -486,7 +491,7 @@ def _check_tables(statement, principal, *, covered, around=frozenset()):
     A plain column (SQLAlchemy's own loads by key use them) is fine where its table stands in the same or an enclosing
     SELECT as an entity: the condition on the entity then holds for it too.
     """
-    inner, entities, plain = [], set(), set()
+    inner, entities, plain = [], set(_joined_by_name(statement)), set()
     for element, entity in _elements(statement, into_selects=False):
         if isinstance(element, TextClause):
             raise Unsighted("raw SQL inside a statement has no principal")
