@@ -48,6 +48,7 @@ def _entry(change, row, names):
     is_part = change.entity != row.__tablename__
     what = gettext(dict(ENTITIES["change"].__table__.c.action.info["choices"])[change.action])
     title = f"{gettext(PARTS.get(change.entity, change.entity))} {what}" if is_part else what.capitalize()
+    untold = ("id", "position", "created_at", "created_by_id", f"{row.__tablename__}_id")
     lines = [
         {
             "label": cells.label(model.__table__.c[name]),
@@ -55,7 +56,7 @@ def _entry(change, row, names):
             "after": _words(model, name, after, names),
         }
         for name, (before, after) in change.values.items()
-        if name in model.__table__.c and name not in ("id", "position", "created_at", "created_by_id")
+        if name in model.__table__.c and name not in untold
     ]
     door = gettext(DOORS.get(change_set.door, change_set.door))
     return {
