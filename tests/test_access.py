@@ -368,7 +368,9 @@ def test_an_activity_needs_all_its_subjects_visible(house):
 def test_named_conditions_narrow_a_grant(house):
     with house.session("finance") as session:
         assert set(session.scalars(select(Company.kind).distinct())) == {"customer"}
-        outcomes = session.scalars(select(Stage.outcome).join(Deal, Deal.stage_id == Stage.id).distinct()).all()
+        outcomes = session.scalars(
+            select(Stage.outcome).join(Deal, Deal.stage_id == Stage.id).distinct()
+        ).all()
         assert outcomes == ["won"]
 
 
@@ -639,15 +641,17 @@ WORKS = {
 @pytest.mark.parametrize("table", WORKS)
 def test_only_those_who_work_an_entity_write_it(house, table):
     model = ENTITIES[table]
-    column = next(
-        name for name in ("name", "subject", "last_name", "billed_to") if name in model.__table__.c
-    )
+    column = next(name for name in ("name", "subject", "last_name", "billed_to") if name in model.__table__.c)
     for account in (*scope.ACCOUNTS, *scope.MORE_ACCOUNTS):
         with house.session(account) as session:
             statement = select(model).order_by(model.id)
             if table == "invoice":
                 statement = statement.where(Invoice.number.is_(None))
-            if account in WORKS[table] and hasattr(model, "department_id") and table not in ("invoice", "staff"):
+            if (
+                account in WORKS[table]
+                and hasattr(model, "department_id")
+                and table not in ("invoice", "staff")
+            ):
                 names = scope.ACCOUNTS.get(account, scope.MORE_ACCOUNTS.get(account))[1]
                 own = [house.departments[name] for name in names]
                 statement = statement.where(model.department_id.in_(own))
@@ -818,7 +822,9 @@ COLLECTIONS = [
     (Invoice, "lines", InvoiceLine, "invoice_id"),
     (Invoice, "payments", Payment, "invoice_id"),
 ]
-MODELS = sorted({model for one, _, other in LINKS for model in (one, other)}, key=lambda model: model.__tablename__)
+MODELS = sorted(
+    {model for one, _, other in LINKS for model in (one, other)}, key=lambda model: model.__tablename__
+)
 
 
 class Oracle:
@@ -917,7 +923,11 @@ class Oracle:
             for row in hits:
                 counts[row[first]] = counts.get(row[first], 0) + 1
             column = getattr(model, first)
-            return kind, select(column, func.count()).where(condition).group_by(column), sorted(counts.items())
+            return (
+                kind,
+                select(column, func.count()).where(condition).group_by(column),
+                sorted(counts.items()),
+            )
         if kind in ("join", "outer join"):
             name, target = self.dice.choice(links)
             known = {row["id"] for row in self.seen[target]}
