@@ -109,8 +109,10 @@ def _rows_table(report):
         (file, read, report.created[file], report.skipped[file], refused[file])
         for file, read in report.read.items()
     ]
-    for file, *numbers in rows:
-        table.add_row(file, *(f"{number:,}" for number in numbers))
+    for file, read, created, skipped, refused_here in rows:
+        makes_records = file in report.created  # the others only lend words to the records of others
+        shown = (f"{created:,}", f"{skipped:,}") if makes_records else ("–", "–")
+        table.add_row(file, f"{read:,}", *shown, f"{refused_here:,}")
     table.columns[0].footer = "Together"
     for position, column in enumerate(table.columns[1:], start=1):
         column.footer = f"{sum(row[position] for row in rows):,}"

@@ -99,7 +99,8 @@ def load(session, recipe, rows, *, today, choices, step=lambda what, how_many: N
     world = World(session, recipe, rows, today=today, choices=choices)
     for sheet in recipe.sheets:
         if sheet.makes:
-            _count(world, sheet)
+            _count(world, sheet)  # before any is loaded: the parts of a sheet come in with it
+    for sheet in recipe.sheets:
         if sheet.part_of is None:
             _load_sheet(world, sheet, step)
     if recipe.finish:
