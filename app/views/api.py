@@ -6,6 +6,7 @@ A body is a JSON object of columns; a link is an id. Writing needs the version t
 
 from flask import abort, jsonify, request
 from flask_babel import gettext
+from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
 
@@ -36,7 +37,7 @@ class RecordApi(ApiView):
     @allows("see")
     def list(self):
         query = self.view.query_from(request.args)
-        found = db.session.scalars(filters.page(self.model, query)).all()
+        found = db.session.scalars(filters.page(self.model, query).options(*self._links())).all()
         rows = found[: query.size]
         following = filters.cursor_after(rows[-1], query) if len(found) > query.size else None
         total = db.session.scalar(filters.count(self.model, query))
@@ -57,8 +58,7 @@ class RecordApi(ApiView):
     @allows("edit")
     def put(self, pk):
         row, body = self.view.find(pk), self._body()
-        version = str(body.pop("version", None) or request.headers.get("If-Match", "")).strip('" ')
-        if version != str(row.version):
+        if str(body.pop("version", None) or _if_match()) != str(row.version):
             return self._stale(row, body)
         self.view.check_editable(row)
         return self._save(row, body, status=200)
@@ -67,6 +67,8 @@ class RecordApi(ApiView):
     @allows("delete")
     def delete(self, pk):
         row = self.view.find(pk)
+        if _if_match() not in ("", str(row.version)):
+            return self._stale(row, None)
         self.view.check_editable(row)
         db.session.delete(row)
         db.session.commit()
@@ -113,9 +115,16 @@ class RecordApi(ApiView):
                 problems[name] = [gettext("There is no such field, or it cannot be written.")]
             elif isinstance(value, list | dict):
                 problems[name] = [gettext("This takes a single value.")]
+            elif value is not None and getattr(form[name], "not_visible", False):
+                problems[name] = [gettext("This link leads to a record you may not see; it stays as it is.")]
             else:
                 sent[name] = _as_typed(form[name], value)
         return self.view.form(row, formdata=sent), problems
+
+    def _links(self):
+        """Every link of the rows, each fetched in one SELECT for the whole page."""
+        linked = [column.name for column in self.model.__table__.c if cells.target_of(column) is not None]
+        return [selectinload(getattr(self.model, cells.relation_name(name))) for name in linked]
 
     def _shown(self, row):
         """A row as the API gives it; a link out of sight is named as such, not told."""
@@ -138,6 +147,11 @@ class RecordApi(ApiView):
     def _stale(self, row, body):
         message = gettext("Somebody else changed this in the meantime.")
         return jsonify(message=message, yours=body, theirs=self._shown(row), version=row.version), 409
+
+
+def _if_match():
+    """The version that the caller read, as its header says."""
+    return request.headers.get("If-Match", "").strip('" ')
 
 
 def _as_typed(field, value):
