@@ -185,10 +185,10 @@ def _who_asks():
         verify_jwt_in_request()
         g.principal = get_current_user()
     else:
-        if request.endpoint not in CSRF_FREE:
-            csrf.protect()
         if current_user.is_authenticated:
             g.principal = current_user._get_current_object()
+        if request.endpoint not in CSRF_FREE:
+            csrf.protect()
     if g.principal is not None:
         door = "api" if request.path.startswith("/api/") else "page"
         access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
