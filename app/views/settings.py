@@ -8,9 +8,9 @@ from wtforms import BooleanField, PasswordField, SelectMultipleField, StringFiel
 from wtforms.validators import InputRequired, Length, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app import roles, security
+from app import access, roles, security
 from app.extensions import N_, db
-from app.models import Department, Pipeline, Product, Staff, Stage, TaxRate
+from app.models import Deal, Department, Pipeline, Product, Staff, Stage, TaxRate, Ticket
 from app.rules import RuleBroken
 from app.views import forms
 from app.views.base import PageView, RecordView, allows, expose
@@ -39,6 +39,10 @@ class TaxRateView(RecordView):
     default_sort = "percent"
 
 
+# How a stage may end, by what its pipeline is for.
+OUTCOMES = {"deal": ("open", "won", "lost"), "ticket": ("open", "solved")}
+
+
 class PipelineView(RecordView):
     """The ways that deals and tickets go."""
 
@@ -48,6 +52,22 @@ class PipelineView(RecordView):
     list_columns = ("name", "kind", "position")
     filter_columns = ("kind",)
     default_sort = "position"
+
+    def before_save(self, row, form):
+        """What it is for cannot change under the feet of its cards, nor leave new ones without a place to start."""
+        before = form.kind.object_data
+        if row.id is None or row.kind == before:
+            return
+        if _has_cards(Stage.pipeline_id == row.id):
+            raise RuleBroken(N_("Deals or tickets stand in this pipeline; it keeps its kind."), field="kind")
+        others = (Pipeline.kind == before, Pipeline.id != row.id, Stage.outcome == "open")
+        with db.session.no_autoflush:
+            other = db.session.scalar(select(Stage.id).join(Stage.pipeline).where(*others).limit(1))
+            outcomes = db.session.scalars(select(Stage.outcome).where(Stage.pipeline_id == row.id)).all()
+        if other is None:
+            raise RuleBroken(N_("This is the last pipeline of its kind with an open stage."), field="kind")
+        if not set(outcomes) <= set(OUTCOMES[row.kind]):
+            raise RuleBroken(N_("It has stages that end otherwise; change those first."), field="kind")
 
     def around(self, row):
         stages = box(
@@ -71,8 +91,20 @@ class StageView(RecordView):
 
     def before_save(self, row, form):
         kind = db.session.get(Pipeline, row.pipeline_id).kind
-        if row.outcome not in {"deal": ("open", "won", "lost"), "ticket": ("open", "solved")}[kind]:
+        if row.outcome not in OUTCOMES[kind]:
             raise RuleBroken(N_("A stage of this pipeline cannot end like that."), field="outcome")
+        changed = [name for name in ("outcome", "pipeline_id") if form[name].data != form[name].object_data]
+        if row.id is not None and changed and _has_cards(Stage.id == row.id):
+            raise RuleBroken(N_("Deals or tickets stand in this stage; move them first."), field=changed[0])
+
+
+def _has_cards(condition):
+    """Whether deals or tickets stand in such a stage: yes or no is all that is told, for the asker may not see them."""
+    with access.system_session("are there cards in this stage?", writes=False) as session:
+        return any(
+            session.scalar(select(kind.id).join(kind.stage).where(condition).limit(1)) is not None
+            for kind in (Deal, Ticket)
+        )
 
 
 class DepartmentView(RecordView):
