@@ -1,5 +1,6 @@
 """Money, exact: Decimal from end to end, rounded half-up to the cent once a line and once a tax rate."""
 
+import re
 from collections import defaultdict
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import NamedTuple
@@ -26,15 +27,44 @@ def cents(value):
     return Decimal(value).quantize(CENT, ROUND_HALF_UP)
 
 
+def typed_number(text, places, *, field=None):
+    """The number a person typed, or None for an empty text.
+
+    Spaces group thousands and one comma is a decimal comma, unless exactly three digits follow it: 1,234 may be
+    meant either way, and a guess would be wrong by a factor of a thousand. Surplus places are refused as well.
+    """
+    text = re.sub(r"\s", "", text or "")
+    if not text:
+        return None
+    if "," in text and ("." in text or text.count(",") > 1 or re.search(r",\d{3}$", text)):
+        raise RuleBroken(
+            N_("“%(value)s” can be read in two ways. Write 1234 or 12.34."), field=field, value=text[:40]
+        )
+    number = text.replace(",", ".")
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", number):
+        raise RuleBroken(N_("“%(value)s” is no number."), field=field, value=text[:40])
+    return exact(number, places, field=field)
+
+
 def exact(value, places, *, field):
-    """The number as its column keeps it, rounded half-up; refuses what is no number or too large for it."""
+    """The number as its column keeps it; refuses what is no number, too large, or has more places than that."""
     try:
         number = Decimal(value)
     except (InvalidOperation, TypeError, ValueError):
         number = Decimal("NaN")
     if not number.is_finite() or abs(number) >= Decimal(10) ** (14 - places):
-        raise RuleBroken(N_("“%(value)s” is no number, or too large a one."), field=field, value=value)
-    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        raise RuleBroken(
+            N_("“%(value)s” is no number, or too large a one."), field=field, value=str(value)[:40]
+        )
+    kept = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    if kept != number:
+        raise RuleBroken(
+            N_("“%(value)s” has more than %(places)s decimal places."),
+            field=field,
+            value=str(value)[:40],
+            places=places,
+        )
+    return kept
 
 
 def line_net(unit_price, quantity, discount):

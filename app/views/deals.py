@@ -11,6 +11,7 @@ from app import filters
 from app.extensions import N_, db
 from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
 from app.rules import RuleBroken, boards, deals
+from app.rules.money import typed_number
 from app.views import activities, cells
 from app.views.base import RecordView, allows, expose
 from app.views.boards import BoardRoutes
@@ -218,20 +219,17 @@ class DealView(BoardRoutes, RecordView):
     def _line(self, typed):
         """What was typed into the line form, as the rule wants it; an empty field leaves the product's value."""
         product = self._product(typed["product"])
-        discount = typed["discount"].replace(",", ".")
-        try:
-            discount = Decimal(discount) / 100 if discount else Decimal(0)
-        except ArithmeticError:
-            raise RuleBroken(N_("The discount is a number of percent."), field="discount") from None
+        percent = typed_number(typed["discount"], 2, field="discount")
+        quantity = typed_number(typed["quantity"], 3, field="quantity")
         tax_rate_id = filters.natural(typed["tax_rate_id"])
         if typed["tax_rate_id"] and tax_rate_id is None:
             raise RuleBroken(N_("There is no such tax rate."), field="tax_rate_id")
         return {
             "product": product,
             "description": typed["description"] or None,
-            "quantity": typed["quantity"].replace(",", ".") or 1,
-            "unit_price": typed["unit_price"].replace(",", ".") or None,
-            "discount": discount,
+            "quantity": 1 if quantity is None else quantity,
+            "unit_price": typed_number(typed["unit_price"], 4, field="unit_price"),
+            "discount": (percent or 0) / Decimal(100),
             "tax_rate_id": tax_rate_id,
         }
 

@@ -1,7 +1,6 @@
 """Forms from the model: a field for each column, by its type. Pages and API validate through the same."""
 
 import re
-from decimal import Decimal, InvalidOperation
 from functools import cache
 
 from babel.core import get_global
@@ -23,6 +22,8 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app import search
 from app.filters import LARGEST_ID
 from app.models import ENTITIES, Exact, Moment
+from app.rules import RuleBroken
+from app.rules.money import typed_number
 from app.security import is_storable
 
 # Links to these tables are chosen from a list; all others are typed and found by name.
@@ -31,7 +32,7 @@ SUGGESTED = 30
 
 
 class ExactField(StringField):
-    """A decimal number with at most `places` digits behind the point; a comma is read as a point."""
+    """A decimal number with no more places than its column keeps, read as `typed_number` reads it."""
 
     def __init__(self, *args, kind, least=None, most=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -45,17 +46,14 @@ class ExactField(StringField):
 
     def process_formdata(self, valuelist):
         self.data = None
-        text = valuelist[0].strip().replace(" ", "") if valuelist else ""
-        if not text:
-            return
         try:
-            value = Decimal(text.replace(",", ".") if "." not in text else text)
-        except InvalidOperation:
-            raise ValueError(gettext("This is not a number.")) from None
-        if not value.is_finite() or abs(value) >= 10 ** (self.kind.precision - self.kind.scale):
+            value = typed_number(valuelist[0] if valuelist else "", self.kind.scale)
+        except RuleBroken as error:
+            raise ValueError(gettext(error.message, **error.values)) from None
+        if value is None:
+            return
+        if abs(value) >= 10 ** (self.kind.precision - self.kind.scale):
             raise ValueError(gettext("This number is too large."))
-        if value != round(value, self.kind.scale):
-            raise ValueError(gettext("At most %(places)s decimal places.", places=self.kind.scale))
         if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
             raise ValueError(_range_words(self.least, self.most))
         self.data = value
@@ -112,14 +110,18 @@ class Unclear(ValueError):
 
 
 def find_named(session, target, text):
-    """The record of `target` that a typed text means: "Name (#12)", "#12" or a name; raises Unclear."""
+    """The record of `target` that a typed text means: "Name (#12)", "#12" or a name; raises Unclear.
+
+    A number behind another name is no number of ours: a company may well be called "Studio #1".
+    """
     number = re.search(r"#(\d{1,10})\)?$", text)
     if number:
         key = int(number.group(1))
         row = session.get(target, key) if key <= LARGEST_ID else None
-        if row is None:
+        if row is not None and search.fold(text) in (f"#{key}", search.fold(named(row))):
+            return row
+        if text == number.group(0):
             raise Unclear(gettext("There is no such record."))
-        return row
     if not search.fold(text) or "\x00" in text:
         raise Unclear(gettext("There is no such record."))
     like = session.scalars(select(target).where(search.matching(target, text)).limit(SUGGESTED)).all()

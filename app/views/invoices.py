@@ -11,6 +11,7 @@ from app.documents import store
 from app.extensions import N_, db
 from app.models import Deal, Document, Invoice, InvoiceLine, Payment
 from app.rules import RuleBroken, invoices
+from app.rules.money import typed_number
 from app.security import is_storable
 from app.views.base import RecordView, allows, expose
 from app.views.reading import money, today
@@ -137,7 +138,7 @@ class InvoiceView(RecordView):
             payment = invoices.record_payment(
                 db.session,
                 invoice,
-                amount=typed["amount"].replace(",", "."),
+                amount=_amount(typed["amount"]),
                 paid_on=_day(typed["paid_on"]),
                 method=typed["method"],
                 reference=_storable(typed["reference"]),
@@ -183,6 +184,13 @@ def _paper(invoice_id):
     """Have the system write the document: nobody else may, and of two renderings one wins."""
     with access.system_session("the paper of an issued invoice") as session:
         store.invoice_document(session, invoice_id)
+
+
+def _amount(text):
+    amount = typed_number(text, 2, field="amount")
+    if amount is None:
+        raise RuleBroken(N_("Say how much was paid."), field="amount")
+    return amount
 
 
 def _day(text):

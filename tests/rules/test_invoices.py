@@ -249,7 +249,7 @@ def test_a_draft_is_not_paid(session):
     ("values", "sentence"),
     [
         ({"amount": "0"}, "zero is no payment"),
-        ({"amount": "0.004"}, "zero is no payment"),
+        ({"amount": "0.004"}, "more than 2 decimal places"),
         ({"amount": "NaN"}, "is no number"),
         ({"amount": "43.21"}, "Only 43.20 EUR are open on INV-2026-00001"),
         ({"amount": "-0.01"}, "Only 0.00 EUR were paid on INV-2026-00001"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.models import DealLine, InvoiceLine, TaxRate
 from app.rules import RuleBroken
-from app.rules.money import cents, exact, line_net, totals
+from app.rules.money import cents, exact, line_net, totals, typed_number
 
 prices = st.decimals(-9_999_999, 9_999_999, places=4)
 quantities = st.decimals(-9_999, 9_999, places=3)
@@ -97,3 +97,38 @@ def test_a_sum_that_no_column_holds_is_refused():
     row = SimpleNamespace(net=Decimal("999999999999.99"), tax_rate=None)
     with pytest.raises(RuleBroken):
         totals([row, row])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1234", "1234"),
+        ("12,34", "12.34"),
+        ("-0,5", "-0.5"),
+        ("1 234,50", "1234.5"),
+        ("1\u00a0234.5", "1234.5"),
+        ("1\u202f234", "1234"),
+        ("12.300", "12.3"),
+    ],
+)
+def test_a_typed_number_is_read_as_it_was_meant(text, number):
+    assert typed_number(text, 2) == Decimal(number)
+
+
+def test_nothing_typed_is_no_number():
+    assert typed_number(" ", 2) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["1,234", "1,000", "1,234.50", "1.234,50", "1,234,567", "12.345", "0.005", "1_0", "٣", "1e3"]
+)
+def test_a_typed_number_is_never_guessed_or_rounded(text):
+    with pytest.raises(RuleBroken) as refusal:
+        typed_number(text, 2, field="amount")
+    assert refusal.value.field == "amount"
+
+
+def test_a_number_with_more_places_than_its_column_is_refused():
+    with pytest.raises(RuleBroken):
+        exact(Decimal("0.005"), 2, field="amount")
+    assert exact(Decimal("0.5000"), 2, field="amount") == Decimal("0.50")
