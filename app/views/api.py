@@ -1,7 +1,7 @@
 """REST over the same entities, with the same forms and rules as the pages: `/api/v1/contacts/<id>` and its kin.
 
 A body is a JSON object of columns; a link is an id. Writing needs the version that was read, in the body or as
-`If-Match`; a stale one is answered 409 with both versions.
+`If-Match` (DELETE: as `If-Match` or `?version=`); a stale one is answered 409 with both versions.
 """
 
 from flask import abort, jsonify, request
@@ -67,7 +67,10 @@ class RecordApi(ApiView):
     @allows("delete")
     def delete(self, pk):
         row = self.view.find(pk)
-        if _if_match() not in ("", str(row.version)):
+        version = _if_match() or request.args.get("version", "")
+        if not version:
+            return jsonify(message=gettext("Say which version you mean: as If-Match or ?version=.")), 428
+        if version != str(row.version):
             return self._stale(row, None)
         self.view.check_editable(row)
         db.session.delete(row)

@@ -366,6 +366,8 @@ class RecordView(PageView):
     def delete(self, pk):
         row = self.find(pk)
         self.check_editable(row)
+        if not request.form.get("version"):
+            abort(409)  # nobody deletes what he has not looked at
         self.check_version(row)
         name = str(row)
         db.session.delete(row)
