@@ -118,7 +118,7 @@ class RecordApi(ApiView):
                 problems[name] = [gettext("There is no such field, or it cannot be written.")]
             elif isinstance(value, list | dict):
                 problems[name] = [gettext("This takes a single value.")]
-            elif value is not None and getattr(form[name], "not_visible", False):
+            elif getattr(form[name], "not_visible", False):
                 problems[name] = [gettext("This link leads to a record you may not see; it stays as it is.")]
             else:
                 sent[name] = _as_typed(form[name], value)

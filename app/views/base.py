@@ -8,7 +8,19 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 import functools
 from urllib.parse import urlencode, urlsplit
 
-from flask import abort, current_app, flash, g, jsonify, redirect, render_template, request, session, url_for
+from flask import (
+    abort,
+    current_app,
+    flash,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.json.provider import DefaultJSONProvider
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
@@ -62,6 +74,18 @@ class Accounts(SecurityManager):
     def load_user(self, pk):
         return security.load_principal(int(pk))
 
+    def create_jwt_manager(self, app):
+        """FAB's; a token that is broken, too old or nobody's is answered like a missing sign-in."""
+        manager = super().create_jwt_manager(app)
+        for loader in (
+            manager.expired_token_loader,
+            manager.invalid_token_loader,
+            manager.unauthorized_loader,
+            manager.user_lookup_error_loader,
+        ):
+            loader(_token_refused)
+        return manager
+
     def load_user_jwt(self, _header, claims):
         return security.load_principal(int(claims["sub"]))
 
@@ -80,6 +104,10 @@ class Accounts(SecurityManager):
     def has_access(self, permission_name, view_name):
         principal = g.get("principal")
         return principal is not None and principal.may(permission_name.removeprefix("can_"), view_name)
+
+
+def _token_refused(*_details):
+    return jsonify(message=gettext("This token does not count: sign in anew.")), 401
 
 
 class SignIn(AuthDBView):
@@ -397,7 +425,10 @@ class RecordView(PageView):
 
     def defaults(self):
         """The values a new row begins with."""
-        values = {}
+        columns = [self.model.__table__.c[name] for name in self.form_columns()]
+        values = {
+            one.name: one.default.arg for one in columns if one.default is not None and one.default.is_scalar
+        }
         if hasattr(self.model, "department_id"):
             values["department_id"] = g.principal.department_id
         if hasattr(self.model, "owner_id"):
@@ -450,9 +481,20 @@ class RecordView(PageView):
 
     def check_version(self, row):
         """Refuse a deed on a row that has changed since its reader saw it; without a version it is not asked."""
+        if self.is_stale(row):
+            abort(409) if wants_json() else abort(self.stale(row))
+
+    def is_stale(self, row):
         version = request.form.get("version", "")
-        if version and version != str(row.version):
-            abort(409)
+        return bool(version) and version != str(row.version)
+
+    def stale(self, row):
+        """The sheet as the record stands now, to be looked at before the deed is tried again."""
+        flash(
+            gettext("“%(name)s” was changed in the meantime. Look at it, then try again.", name=row),
+            "warning",
+        )
+        return make_response(self.sheet(row, status=409))
 
     def sheet(self, row, status=200, **context):
         is_open = not self.is_edited_by_deeds and self.is_editable(row)
