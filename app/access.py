@@ -119,13 +119,24 @@ SYSTEM = Principal(id=None, username="system", name="system", is_system=True)
 EVERY_ROW = true()
 NO_ROW = false()
 
+_DEAL, _INVOICE, _STAGE = (model.__table__.alias() for model in (models.Deal, models.Invoice, models.Stage))
+
+
+def _is_won(deal):
+    return deal.stage_id.in_(select(_STAGE.c.id).where(_STAGE.c.outcome == "won"))
+
+
+def _is_customer(company):
+    """Called so, or has bought, or was billed: whoever owes money is a customer, whatever he is called by now."""
+    return or_(
+        company.kind == "customer",
+        company.id.in_(select(_DEAL.c.company_id).where(_is_won(_DEAL.c))),
+        company.id.in_(select(_INVOICE.c.company_id)),
+    )
+
+
 # Named conditions of grants: entity and name -> condition over that table's columns.
-CONDITIONS = {
-    ("company", "customer"): lambda row: row.kind == "customer",
-    ("deal", "won"): lambda row: row.stage_id.in_(
-        select(models.Stage.__table__.c.id).where(models.Stage.__table__.c.outcome == "won")
-    ),
-}
+CONDITIONS = {("company", "customer"): _is_customer, ("deal", "won"): _is_won}
 
 # Whose sight a row has that stands for another: table -> (how the entity is named, how the record is).
 _POINTERS = {"record": ("entity", "record_id"), "root": ("root_entity", "root_id")}

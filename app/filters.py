@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Date, Float, Integer, String, and_, func, or_, s
 
 from app import search
 from app.extensions import N_
-from app.models import Exact, Moment
+from app.models import ENTITIES, Exact, Moment
 
 PAGE_SIZES = (25, 50, 100, 200)
 COUNT_UP_TO = 10_000
@@ -181,6 +181,12 @@ def _filter(model, key, text, principal):
     if len(several) > MOST_VALUES:
         raise BadQuery(N_("That is more than can be asked for at once."))
     values = [_value(column, principal.id if one == "me" else one, key) for one in several]
+    if column.foreign_keys:
+        if operator not in ("is", "not"):
+            raise BadQuery(N_("There is no filter “%(name)s”."), name=key[:60])
+        # Only links that the reader may see: a filter must not tell which hidden record a row points to.
+        target = ENTITIES[next(iter(column.foreign_keys)).column.table.name]
+        values = select(target.id).where(target.id.in_(values))
     if operator == "is":
         condition = attribute.in_(values)
     elif operator == "not":
