@@ -30,14 +30,13 @@ class BoardRoutes:
             select(Pipeline).where(Pipeline.kind == self.entity).order_by(Pipeline.position, Pipeline.id)
         ).all()
         pipeline = self._chosen(pipelines)
-        is_mine = request.args.get("owner") == "me"
-        conditions = [self.model.owner_id == g.principal.id] if is_mine else []
+        conditions = self._whose()
         return self.page(
             "records/board.html",
             columns=self._columns(pipeline, conditions),
             pipelines=pipelines,
             pipeline=pipeline,
-            is_mine=is_mine,
+            is_mine=bool(conditions),
             may_add=g.principal.may("add", self.entity),
         )
 
@@ -61,13 +60,24 @@ class BoardRoutes:
             ask = f"{self.path(card)}/lose"
             return (jsonify(message=sentence(error), ask=ask), 422) if wants_json() else redirect(ask)
         if wants_json():
-            figures = self._figures([left, stage.id])
-            return jsonify(ok=True, version=card.version, columns={key: figures[key] for key in figures})
-        return redirect(f"{self.route_base}/board?pipeline={stage.pipeline_id}")
+            figures = self._figures([left, stage.id], self._whose())
+            return jsonify(ok=True, version=card.version, columns=figures)
+        return redirect(f"{self.route_base}/board?{urlencode({**_asked(), 'pipeline': stage.pipeline_id})}")
 
     def move_card(self, card, stage, *, before, after):
         """Let the rules of the entity move it; raises RuleBroken."""
         raise NotImplementedError
+
+    def _whose(self):
+        """The condition that leaves only the reader's own cards, where the board (or a move on it) asks for them."""
+        return [self.model.owner_id == g.principal.id] if request.args.get("owner") == "me" else []
+
+    def _card(self, row):
+        """A card whose move carries along what the board was asked for, by drag and by form alike."""
+        card = self.card(row)
+        if card["move_url"] and _asked():
+            card["move_url"] += f"?{urlencode(_asked())}"
+        return card
 
     def _moved_meanwhile(self, card):
         message = gettext(
@@ -115,7 +125,7 @@ class BoardRoutes:
                     "color": cells.COLORS.get(stage.outcome),
                     "count": count,
                     "sums": figures[stage.id]["sums"],
-                    "cards": [self.card(row) for row in cards if row.stage_id == stage.id],
+                    "cards": [self._card(row) for row in cards if row.stage_id == stage.id],
                     "next_href": more,
                     "more_label": gettext("Show more of %(count)s", count=number(count)),
                 }
@@ -188,3 +198,12 @@ class BoardRoutes:
         if key is None:
             abort(400)
         return db.session.get(self.model, key)
+
+
+def _asked():
+    """What the board was asked for: its pipeline, whose cards, and how many of each column."""
+    return {
+        name: value
+        for name, value in request.args.items()
+        if name in ("pipeline", "owner") or name.startswith("cards-")
+    }
