@@ -6,6 +6,7 @@ from flask import abort, flash, g, redirect, request
 from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.exc import StaleDataError
 
 from app import filters
 from app.extensions import N_, db
@@ -15,6 +16,7 @@ from app.rules.money import typed_number
 from app.views import activities, cells
 from app.views.base import RecordView, allows, expose
 from app.views.boards import BoardRoutes
+from app.views.errors import sentence
 from app.views.forms import Unclear, find_named, named
 from app.views.reading import day, money, today
 
@@ -71,7 +73,7 @@ class DealView(BoardRoutes, RecordView):
             "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
             "invoices": invoices,
             "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()
-            if may_edit and not is_closed
+            if may_edit and (not is_closed or request.method == "POST")
             else [],
             **activities.timeline(row),
         }
@@ -158,16 +160,28 @@ class DealView(BoardRoutes, RecordView):
         reason = request.form.get("lost_reason", "")
         if request.method == "GET":
             return self.page("deals/lose.html", row=deal, reason=reason)
-        self.check_version(deal)
+        if self.is_stale(deal):
+            return self._lose_again(deal, reason)
         try:
             deals.lose(db.session, deal, reason=reason, by=g.principal.id, today=today())
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()
-            message = gettext(error.message, **error.values)
-            return self.page("deals/lose.html", status=422, row=deal, reason=reason, error=message)
+            return self.page("deals/lose.html", status=422, row=deal, reason=reason, error=sentence(error))
+        except StaleDataError:
+            db.session.rollback()
+            return self._lose_again(deal, reason)
         flash(gettext("“%(deal)s” is lost.", deal=deal), "info")
         return redirect(self.path(deal))
+
+    def _lose_again(self, deal, reason):
+        """Somebody changed the deal in between: say how it stands now, and keep the reason."""
+        message = gettext(
+            "“%(card)s” was changed in the meantime; it now stands in “%(stage)s”.",
+            card=deal,
+            stage=deal.stage,
+        )
+        return self.page("deals/lose.html", status=409, row=deal, reason=reason, conflict=message)
 
     @expose("/<int:pk>/reopen", methods=["POST"])
     @allows("edit")
@@ -201,8 +215,13 @@ class DealView(BoardRoutes, RecordView):
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()
-            message = gettext(error.message, **error.values)
-            return self.sheet(deal, status=422, typed=typed, line_error=message)
+            return self.sheet(deal, status=422, typed=typed, line_error=sentence(error))
+        except StaleDataError:
+            db.session.rollback()
+            message = gettext(
+                "Somebody else changed this deal at the same moment. Look at its lines, then try again."
+            )
+            return self.sheet(deal, status=409, typed=typed, line_error=message)
         return redirect(self.path(deal))
 
     @expose("/<int:pk>/lines/<int:line_pk>/delete", methods=["POST"])

@@ -72,7 +72,10 @@ class InvoiceView(RecordView):
             ],
             "may_issue": not row.is_issued and principal.may("issue", "invoice"),
             "may_discard": not row.is_issued and principal.may("delete", "invoice"),
-            "may_pay": row.is_issued and invoices.open_amount(row) != 0 and principal.may("pay", "invoice"),
+            # One that is paid in full may still see money given back.
+            "may_pay": row.is_issued
+            and (row.gross != 0 or bool(row.payments))
+            and principal.may("pay", "invoice"),
             "today": today(),
         }
 

@@ -3,8 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from app.models import Deal, Payment
+from app.rules import deals
 from tests.rules import world
 
 
@@ -67,3 +70,75 @@ def test_a_form_refuses_a_thousands_comma(north, as_system, deal_id):
     north.submit(page, f"/deals/{deal_id}/edit", amount="1,234", status=422)
     north.submit(page, f"/deals/{deal_id}/edit", amount="1 234,50")
     assert found(as_system, Deal, deal_id).amount == Decimal("1234.50")
+
+
+# --------------------------------------------------------------------------------------------- changed meanwhile
+
+
+def test_a_reason_outlives_a_change_by_somebody_else(north, as_system, deal_id):
+    page = north.post(f"/deals/{deal_id}/lose", {"version": "99", "lost_reason": "Too dear"}, status=409)
+    assert "it now stands in “New”" in page.text
+    assert dict(page.form(f"/deals/{deal_id}/lose").fields) | {"csrf_token": ""} == {
+        "csrf_token": "",
+        "version": str(found(as_system, Deal, deal_id).version),
+        "lost_reason": "Too dear",
+    }
+    north.submit(page, f"/deals/{deal_id}/lose")
+    assert found(as_system, Deal, deal_id).lost_reason == "Too dear"
+
+
+@pytest.mark.parametrize("deed", ["win", "reopen", "stage", "delete"])
+def test_a_deed_on_a_changed_deal_answers_with_the_deal(north, deal_id, deed):
+    page = north.post(f"/deals/{deal_id}/{deed}", {"version": "99"}, status=409)
+    assert page.is_whole
+    assert "Spring order" in page.h1
+    assert "“Spring order” was changed in the meantime" in page.text
+
+
+@pytest.mark.parametrize("deed", ["issue", "discard"])
+def test_a_deed_on_a_changed_draft_answers_with_the_draft(client_for, as_system, deed):
+    with as_system() as session:
+        key = world.draft(session).id
+    page = client_for("finance").post(f"/invoices/{key}/{deed}", {"version": "99"}, status=409)
+    assert "was changed in the meantime" in page.text
+
+
+def test_a_line_for_a_deal_just_closed_is_not_lost(north, as_system, deal_id):
+    with as_system() as session:
+        deal = session.get(Deal, deal_id)
+        deals.win(session, deal, by=deal.owner_id, today=world.TODAY)
+    page = north.post(f"/deals/{deal_id}/lines", LINE | {"description": "Green tea"}, status=422)
+    assert "is already Won" in page.text
+    assert "Green tea" in page.html
+
+
+def test_two_who_add_a_line_at_once_are_told(north, deal_id):
+    def somebody_is_faster(session, _context, _instances):
+        session.connection().exec_driver_sql("UPDATE deal SET version = version + 1")
+
+    event.listen(Session, "before_flush", somebody_is_faster)
+    try:
+        line = LINE | {"description": "Green tea", "unit_price": "5"}
+        page = north.post(f"/deals/{deal_id}/lines", line, status=409)
+    finally:
+        event.remove(Session, "before_flush", somebody_is_faster)
+    assert "at the same moment" in page.text
+    assert "Green tea" in page.html
+
+
+def test_a_payment_on_an_invoice_just_paid_is_not_lost(client_for, as_system, invoice_id):
+    finance = client_for("finance")
+    finance.post(f"/invoices/{invoice_id}/payments", PAYMENT | {"amount": "43.20"})
+    page = finance.post(
+        f"/invoices/{invoice_id}/payments", PAYMENT | {"amount": "43.20", "reference": "Wire 7"}, status=422
+    )
+    assert "Only 0.00 EUR are open" in page.text
+    assert "Wire 7" in page.html
+
+
+def test_a_paid_invoice_still_takes_money_given_back(client_for, invoice_id):
+    finance = client_for("finance")
+    finance.post(f"/invoices/{invoice_id}/payments", PAYMENT | {"amount": "43.20"})
+    page = finance.get(f"/invoices/{invoice_id}")
+    finance.submit(page, f"/invoices/{invoice_id}/payments", amount="-3.20", paid_on="2026-03-04")
+    assert "-€3.20" in finance.get(f"/invoices/{invoice_id}")
