@@ -5,12 +5,13 @@ import secrets
 
 from flask import g, jsonify, render_template
 from flask_babel import gettext
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 
 from app.access import WriteRefused
-from app.extensions import db
+from app.extensions import N_, db
 from app.filters import BadQuery
 from app.rules import RuleBroken
 from app.views.base import wants_json
@@ -18,24 +19,40 @@ from app.views.base import wants_json
 log = logging.getLogger(__name__)
 
 SENTENCES = {
-    400: "This request cannot be understood.",
-    403: "Your role does not include this.",
-    404: "There is no such page or record, or it is not visible to you.",
-    405: "This address does not take that kind of request.",
-    409: "Somebody else changed this in the meantime.",
-    413: "That is more than can be sent at once.",
-    415: "This needs another kind of content.",
-    422: "This cannot be done as it stands.",
-    429: "Too many tries. Wait a little.",
-    500: "Something went wrong on our side. Nothing was stored.",
-    503: "Many people are writing just now. Nothing was stored: try again in a moment.",
+    400: N_("This request cannot be understood."),
+    403: N_("Your role does not include this."),
+    404: N_("There is no such page or record, or it is not visible to you."),
+    405: N_("This address does not take that kind of request."),
+    409: N_("Somebody else changed this in the meantime."),
+    413: N_("That is more than can be sent at once."),
+    415: N_("This needs another kind of content."),
+    422: N_("This cannot be done as it stands."),
+    429: N_("Too many tries. Wait a little."),
+    500: N_("Something went wrong on our side. Nothing was stored."),
+    503: N_("Many people are writing just now. Nothing was stored: try again in a moment."),
 }
+
+STILL_NEEDED, THERE_ALREADY = N_("Other records still point to this one."), N_("This exists already.")
+# By SQLSTATE on PostgreSQL, by the name of the extended result code on SQLite.
+REFUSALS = {
+    "23503": STILL_NEEDED,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": STILL_NEEDED,
+    "23505": THERE_ALREADY,
+    "SQLITE_CONSTRAINT_UNIQUE": THERE_ALREADY,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": THERE_ALREADY,
+}
+
+FROM_BEFORE = N_(
+    "Somebody signed in or out in this browser since the page was opened, so nothing was stored. Go back: what you "
+    "typed is still there. Copy it, open the page anew in another tab, and send it from there."
+)
 
 PAGES = (400, 403, 404, 409, 413, 422, 429, 500, 503)  # the others look like 400
 
 
 def install(app):
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(CSRFError, _from_before)
     app.register_error_handler(RuleBroken, _rule_broken)
     app.register_error_handler(BadQuery, lambda error: answer(400, gettext(error.message, **error.values)))
     app.register_error_handler(WriteRefused, lambda error: answer(403, gettext(error.reason)))
@@ -45,13 +62,13 @@ def install(app):
     app.register_error_handler(Exception, _fault)
 
 
-def answer(status, message=None, **more):
+def answer(status, message=None, page=None, **more):
     """An error as the asker can read it. What the request had begun to write is taken back."""
     db.session.rollback()
     message = message or gettext(SENTENCES.get(status, SENTENCES[400]))
     if wants_json():
         return jsonify(message=message, **more), status
-    page = status if status in PAGES else 400
+    page = page or (status if status in PAGES else 400)
     return render_template(f"errors/{page}.html", message=message, **more), status
 
 
@@ -59,6 +76,11 @@ def _http(error):
     if error.response is not None:
         return error.response
     return answer(error.code if error.code in SENTENCES else error.code or 500)
+
+
+def _from_before(_error):
+    """The page that was sent is from before somebody signed in or out in this browser, or its session has ended."""
+    return answer(400, gettext(FROM_BEFORE), page="from_before")
 
 
 def _rule_broken(error):
@@ -71,8 +93,10 @@ def sentence(error):
 
 
 def _integrity(error):
+    """A link that would hang loose, or something there may be only once; each engine says it in its own way."""
     log.info("refused by the database: %s", error.orig)
-    return answer(422, gettext("Other records still point to this one, or it exists already."))
+    told = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
+    return answer(422, gettext(REFUSALS.get(told, SENTENCES[422])))
 
 
 def _busy(error):
