@@ -11,7 +11,10 @@ from app.rules.boards import first_stage
 from app.rules.money import exact, line_net, within_reach
 
 __all__ = [
+    "BILLED",
     "add_line",
+    "check_billed",
+    "check_days",
     "edit_line",
     "first_stage",
     "is_closed",
@@ -27,9 +30,27 @@ LONGEST_REASON = Deal.__table__.c.lost_reason.type.length
 LONGEST_DESCRIPTION = DealLine.__table__.c.description.type.length
 
 
+BILLED = ("company_id", "amount", "currency")  # what an invoice of the deal has taken over
+
+
 def is_closed(deal):
     """Whether the deal has ended, won or lost."""
     return deal.stage is not None and deal.stage.outcome != "open"
+
+
+def check_billed(deal, changed):
+    """An invoiced deal stays as it was billed. `changed` are the names of the columns that an edit changed."""
+    for name in BILLED:
+        if name in changed:
+            raise RuleBroken(
+                N_("“%(deal)s” has been invoiced: this stays as it was billed."), field=name, deal=str(deal)
+            )
+
+
+def check_days(deal):
+    """No deal ends before it begins."""
+    if deal.closed_on is not None and deal.closed_on < deal.opened_on:
+        raise RuleBroken(N_("The deal was closed before this day."), field="opened_on")
 
 
 # --------------------------------------------------------------------------------------------- its lines

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 
-from app import filters
+from app import access, filters
 from app.extensions import N_, db
 from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
 from app.rules import RuleBroken, boards, deals
@@ -44,6 +44,17 @@ class DealView(BoardRoutes, RecordView):
             row.stage_id = form.stage_id.object_data
             self.move_card(row, stage, before=None, after=None)
         deals.recalculate(row)
+        deals.check_days(row)
+        if row.id is not None:
+            changed = [name for name in deals.BILLED if getattr(row, name) != form[name].object_data]
+            if changed and _is_invoiced(row):
+                deals.check_billed(row, changed)
+
+    def prepare(self, form, row, formdata):
+        """With lines the amount is their sum, whatever its sign; only an estimate is never below zero."""
+        if row.lines:
+            form.amount.least = None
+        return super().prepare(form, row, formdata)
 
     def list_actions(self):
         return [{"label": gettext("Board"), "href": "/deals/board", "icon": "layout-kanban"}]
@@ -264,6 +275,12 @@ class DealView(BoardRoutes, RecordView):
         """Suggestions for the product of a line."""
         newest = select(Product).where(Product.is_active).order_by(Product.name).limit(200)
         return [named(product) for product in db.session.scalars(newest)]
+
+
+def _is_invoiced(deal):
+    """Asked for everybody: whether there is an invoice matters also to those who may not see it."""
+    with access.system_session("whether a deal is invoiced", writes=False) as session:
+        return session.scalar(select(Invoice.id).where(Invoice.deal_id == deal.id).limit(1)) is not None
 
 
 LINE_FIELDS = ("product", "description", "quantity", "unit_price", "discount", "tax_rate_id")

@@ -54,9 +54,14 @@ class ExactField(StringField):
             return
         if abs(value) >= 10 ** (self.kind.precision - self.kind.scale):
             raise ValueError(gettext("This number is too large."))
-        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
-            raise ValueError(_range_words(self.least, self.most))
         self.data = value
+
+    def pre_validate(self, _form):
+        value = self.data
+        if value is None:
+            return
+        if (self.least is not None and value < self.least) or (self.most is not None and value > self.most):
+            raise ValidationError(_range_words(self.least, self.most))
 
 
 class LinkField(StringField):

@@ -7,7 +7,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.models import Deal, Payment
-from app.rules import deals
+from app.rules import deals, invoices
 from tests.rules import world
 
 
@@ -142,3 +142,36 @@ def test_a_paid_invoice_still_takes_money_given_back(client_for, invoice_id):
     page = finance.get(f"/invoices/{invoice_id}")
     finance.submit(page, f"/invoices/{invoice_id}/payments", amount="-3.20", paid_on="2026-03-04")
     assert "-€3.20" in finance.get(f"/invoices/{invoice_id}")
+
+
+# --------------------------------------------------------------------------------------------- editing a deal
+
+
+@pytest.mark.parametrize("changes", [{"amount": "1"}, {"currency": "USD"}, {"company_id": ""}])
+def test_an_invoiced_deal_stays_as_it_was_billed(north, as_system, changes):
+    with as_system() as session:
+        deal = world.won_deal(session)
+        deal.lines.clear()
+        deal.amount = Decimal("36.00")
+        session.flush()
+        invoices.draft_from(session, deal, by=None, today=world.TODAY)
+        url = f"/deals/{deal.id}/edit"
+    page = north.submit(north.get(url), url, **changes, status=422)
+    assert "stays as it was billed" in page.text
+    north.submit(north.get(url), url, notes="Call again")
+
+
+def test_a_deal_is_not_opened_after_it_was_closed(north, as_system):
+    with as_system() as session:
+        url = f"/deals/{world.won_deal(session).id}/edit"
+    page = north.submit(north.get(url), url, opened_on="2026-03-05", status=422)
+    assert "closed before this day" in page.text
+
+
+def test_a_deal_whose_lines_sum_below_zero_stays_editable(north, as_system, deal_id):
+    url = f"/deals/{deal_id}/edit"
+    north.submit(north.get(url), url, amount="-5", status=422)
+    with as_system() as session:
+        deals.add_line(session.get(Deal, deal_id), description="Returned", quantity=-1, unit_price=5)
+    north.submit(north.get(url), url, name="Autumn order")
+    assert found(as_system, Deal, deal_id).amount == Decimal("-5.00")
