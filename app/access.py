@@ -76,6 +76,7 @@ class Principal:
     roles: tuple = ()
     language: str = "en"
     is_system: bool = False
+    stamp: str = field(default="", repr=False, compare=False)  # ends sessions begun with another password
     grants: tuple = field(default=(), repr=False)
 
     # What Flask-Login asks of whoever is signed in.

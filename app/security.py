@@ -3,6 +3,7 @@
 Everything here works in short system sessions of its own or in a session it is given; it never touches a request.
 """
 
+import hashlib
 import secrets
 from datetime import UTC, datetime
 
@@ -35,7 +36,7 @@ def load_principal(user_id):
     """The person with this account as a principal, or None when the account is gone or inactive."""
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
         person = (
-            select(User.id, User.username, Staff, Role.name)
+            select(User.password, User.username, Staff, Role.name)
             .outerjoin(Staff, Staff.id == User.id)
             .outerjoin(User.roles)
             .where(User.id == user_id, User.active)
@@ -43,7 +44,7 @@ def load_principal(user_id):
         rows = session.execute(person).all()
         if not rows:
             return None
-        _, username, staff, _ = rows[0]
+        password_hash, username, staff, _ = rows[0]
         names = tuple(sorted(row.name for row in rows if row.name is not None))
         department_id = staff.department_id if staff is not None else None
         return access.Principal(
@@ -55,6 +56,7 @@ def load_principal(user_id):
             below=_below(session, department_id),
             roles=names,
             language=staff.language if staff is not None else "en",
+            stamp=_stamp(password_hash),
             grants=roles.grants_of(names),
         )
 
@@ -196,6 +198,11 @@ def has_demo_accounts(session):
     """Whether an account stands open with the password that everybody knows."""
     users = session.scalars(select(User).where(User.username.in_(DEMO_USERNAMES), User.active)).all()
     return any(user.password and check_password_hash(user.password, DEMO_PASSWORD) for user in users)
+
+
+def _stamp(password_hash):
+    """What a session or token carries of the password it was begun with: another password, and it is over."""
+    return hashlib.sha256((password_hash or "").encode()).hexdigest()[:16]
 
 
 def _below(session, department_id):

@@ -72,7 +72,7 @@ class Accounts(SecurityManager):
         self.appbuilder.add_api(SecurityApi)
 
     def load_user(self, pk):
-        return security.load_principal(int(pk))
+        return _begun_with(session.get("stamp"), security.load_principal(int(pk)))
 
     def create_jwt_manager(self, app):
         """FAB's; a token that is broken, too old or nobody's is answered like a missing sign-in."""
@@ -84,10 +84,11 @@ class Accounts(SecurityManager):
             manager.user_lookup_error_loader,
         ):
             loader(_token_refused)
+        manager.additional_claims_loader(lambda pk: {"stamp": security.load_principal(int(pk)).stamp})
         return manager
 
     def load_user_jwt(self, _header, claims):
-        return security.load_principal(int(claims["sub"]))
+        return _begun_with(claims.get("stamp"), security.load_principal(int(claims["sub"])))
 
     def auth_user_db(self, username, password):
         """Used by FAB's token API: whoever may sign in on the page may sign in there."""
@@ -110,6 +111,11 @@ def _token_refused(*_details):
     return jsonify(message=gettext("This token does not count: sign in anew.")), 401
 
 
+def _begun_with(stamp, principal):
+    """The principal, unless this session or token was begun with a password that is none any more."""
+    return principal if principal is not None and principal.stamp == stamp else None
+
+
 class SignIn(AuthDBView):
     """The door: a name and a password in, a POST out."""
 
@@ -128,6 +134,7 @@ class SignIn(AuthDBView):
             return render_template("auth/login.html", next=target, username=username, error=error), 401
         session.clear()  # nothing of the visitor before stays
         login_user(principal)
+        session["stamp"] = principal.stamp
         return redirect(target)
 
     @expose("/logout/", methods=["POST"])
@@ -565,12 +572,14 @@ class RecordView(PageView):
         return form
 
     def _prefill(self, form):
-        """Links given in the URL, as a related list's "add" does: `?company_id=5`."""
+        """Links and choices given in the URL, as a related list's "add" does: `?company_id=5`, `?kind=task`."""
         for field in form.fields_shown():
-            key = filters.natural(request.args.get(field.name, ""))
-            column = self.model.__table__.c.get(field.name)
+            text = request.args.get(field.name, "")
+            key, column = filters.natural(text), self.model.__table__.c.get(field.name)
             if key is not None and column is not None and column.foreign_keys:
                 field.data = key
+            elif column is not None and text in column.info.get("choices", ()):
+                field.data = text
 
     def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None):
         return self.page(

@@ -58,3 +58,15 @@ def test_a_filter_tells_no_link_that_is_hidden(client_for, hidden_link):
     assert "Grenzer" not in client.get(f"/contacts/?company_id.is={company_id}").text
     assert "Grenzer" in client.get(f"/contacts/?company_id.not={company_id}").text
     client.get(f"/contacts/?company_id.min={company_id}", status=400)
+
+
+def test_finance_sees_who_has_bought_and_no_prospect(client_for, as_system):
+    with as_system() as session:
+        prospect = world.company(session, name="Noch nicht", kind="prospect").id
+        partner = world.company(session, name="Partnerhaus", kind="partner")
+        deal = world.deal(session, name="Gemeinsam", customer=partner, amount="100.00")
+        deal.stage = world.stage(session, "Won")
+        partner = partner.id
+    client = client_for("finance")
+    client.get(f"/companies/{prospect}", status=404)
+    client.get(f"/companies/{partner}")
