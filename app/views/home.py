@@ -1,7 +1,7 @@
 """The start page: what is mine to do."""
 
 from flask import g
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import db
@@ -35,8 +35,7 @@ class HomeView(PageView):
 
     def _tasks(self):
         is_open = (Activity.kind == "task", Activity.done_at.is_(None), Activity.owner_id == g.principal.id)
-        is_due = or_(Activity.due_on.is_(None), Activity.due_on <= today())
-        return self._first(Activity, (*is_open, is_due), Activity.due_on)
+        return self._first(Activity, (*is_open, Activity.due_on <= today()), Activity.due_on)
 
     def _first(self, model, conditions, due, *links):
         """The most urgent of them, and how many there are in all."""
