@@ -5,7 +5,7 @@ from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer
 
 from app.models import ENTITIES, Exact, Moment
-from app.views.reading import day, moment, money, number, percent
+from app.views.reading import day, moment, money, number, percent, price
 
 # Entity -> the path of its pages; views fill it in as they are registered.
 PATHS = {}
@@ -82,6 +82,8 @@ def shown(column, value, currency=None):
         words = gettext(info["choices"].get(value, value))
         return {"kind": "badge", "label": words, "color": COLORS.get(value)}
     if info.get("money"):
+        if kind.scale > 2:  # a price a piece, to its last place
+            return {"kind": "money", "label": f"{price(value)} {currency}" if currency else price(value)}
         return {"kind": "money", "label": money(value, currency)}
     if isinstance(kind, Exact | Integer):
         return {"kind": "number", "label": percent(value) if info.get("share") else number(value)}

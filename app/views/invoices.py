@@ -1,5 +1,6 @@
 """Invoices and payments: drafted from a won deal, issued, paid; the paper is served from its write-once document."""
 
+import logging
 from datetime import date
 
 from flask import Response, current_app, flash, g, redirect, request
@@ -15,6 +16,8 @@ from app.rules.money import typed_number
 from app.security import is_storable
 from app.views.base import RecordView, allows, expose
 from app.views.reading import money, today
+
+log = logging.getLogger(__name__)
 
 STATE_COLORS = {"draft": "grey", "open": "blue", "partly paid": "amber", "paid": "green", "overdue": "red"}
 STATE_WORDS = {
@@ -115,7 +118,11 @@ class InvoiceView(RecordView):
             payment_days=settings.PAYMENT_DAYS,
         )
         db.session.commit()
-        _paper(pk)  # not invoice.id: that would begin a new transaction, for which the paper waits
+        try:
+            _paper(pk)  # not invoice.id: that would begin a new transaction, for which the paper waits
+        except Exception:  # whatever it was: the invoice is issued, and "nothing was stored" would be a lie
+            log.exception("the paper of invoice %s could not be made", pk)
+            flash(gettext("The invoice is issued; its PDF is made when it is first opened."), "warning")
         flash(gettext("Issued as %(number)s.", number=invoice.number), "success")
         return redirect(self.path(invoice))
 
@@ -186,7 +193,7 @@ class PaymentView(RecordView):
 def _paper(invoice_id):
     """Have the system write the document: nobody else may, and of two renderings one wins."""
     with access.system_session("the paper of an issued invoice") as session:
-        store.invoice_document(session, invoice_id)
+        store.invoice_document(session, invoice_id, language=current_app.config["SETTINGS"].LANGUAGE)
 
 
 def _amount(text):

@@ -32,6 +32,10 @@ def percent(value):
     return formats.percent(value, _locale())
 
 
+def price(value):
+    return formats.price(value, _locale())
+
+
 def rate(value):
     return formats.rate(value, _locale())
 
@@ -41,4 +45,12 @@ def today():
     return datetime.now(current_app.config["SETTINGS"].zone).date()
 
 
-FILTERS = {"money": money, "day": day, "moment": moment, "number": number, "percent": percent, "rate": rate}
+FILTERS = {
+    "money": money,
+    "day": day,
+    "moment": moment,
+    "number": number,
+    "percent": percent,
+    "price": price,
+    "rate": rate,
+}

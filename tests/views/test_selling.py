@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app.models import Deal, Payment
@@ -175,3 +175,34 @@ def test_a_deal_whose_lines_sum_below_zero_stays_editable(north, as_system, deal
         deals.add_line(session.get(Deal, deal_id), description="Returned", quantity=-1, unit_price=5)
     north.submit(north.get(url), url, name="Autumn order")
     assert found(as_system, Deal, deal_id).amount == Decimal("-5.00")
+
+
+# --------------------------------------------------------------------------------------------- prices and papers
+
+
+def test_a_price_is_shown_to_its_last_place(north, client_for, as_system, deal_id):
+    with as_system() as session:
+        deals.add_line(session.get(Deal, deal_id), description="Screws", quantity=1000, unit_price="0.0125")
+        product = world.product(session, name="Screw", price="0.0125").id
+    assert "0.0125" in north.get(f"/deals/{deal_id}")
+    assert "0.0125 EUR" in client_for("finance").get(f"/products/{product}").text
+    with as_system() as session:
+        deal = session.get(Deal, deal_id)
+        deals.win(session, deal, by=None, today=world.TODAY)
+        invoice = invoices.draft_from(session, deal, by=None, today=world.TODAY).id
+    assert "0.0125" in client_for("finance").get(f"/invoices/{invoice}")
+
+
+def test_an_invoice_whose_paper_fails_is_issued_all_the_same(client_for, as_system):
+    with as_system() as session:
+        key = world.draft(session).id
+        refusal = "BEFORE INSERT ON document BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        session.execute(text(f"CREATE TRIGGER no_document {refusal}"))
+    finance = client_for("finance")
+    finance.submit(finance.get(f"/invoices/{key}"), f"/invoices/{key}/issue")
+    page = finance.get(f"/invoices/{key}")
+    assert "its PDF is made when it is first opened" in page.text
+    assert "INV-" in page.h1
+    with as_system() as session:
+        session.execute(text("DROP TRIGGER no_document"))
+    assert finance.get(f"/invoices/{key}/pdf").response.mimetype == "application/pdf"
