@@ -167,13 +167,15 @@ class RecordNumber(IntegerConverter):
 
 
 class Json(DefaultJSONProvider):
-    """JSON in and out; what is nested deeper than can be read is broken JSON like any other."""
+    """JSON in and out; what is nested too deep, or holds half of a surrogate pair, is broken JSON like any other."""
 
     def loads(self, text, **options):
         try:
-            return super().loads(text, **options)
+            value = super().loads(text, **options)
+            self.dumps(value, ensure_ascii=False).encode()
         except RecursionError:
             raise ValueError("nested too deep") from None
+        return value
 
 
 class Builder(AppBuilder):
@@ -413,9 +415,13 @@ class RecordView(PageView):
     @expose("/<int:pk>/history")
     @allows("see")
     def history(self, pk):
-        row = self.find(pk)
+        row, before = self.find(pk), request.args.get("before")
+        if before is not None and (before := filters.natural(before)) is None:
+            abort(400)
+        entries, following = history.entries(db.session, row, before=before)
+        next_href = f"{self.path(row)}/history?before={following}" if following else None
         return self.page(
-            "records/history.html", row=row, entries=history.entries(db.session, row), href=self.path(row)
+            "records/history.html", row=row, entries=entries, href=self.path(row), next_href=next_href
         )
 
     @expose("/pick")

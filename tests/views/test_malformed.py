@@ -37,7 +37,7 @@ WORKERS = {
     "sales_report": "head.sales",
 }
 # Requests of one kind to one address by one colleague. More for a thorough run: FOYER_MALFORMED=1000.
-EACH = int(os.environ.get("FOYER_MALFORMED", "3"))
+EACH = int(os.environ.get("FOYER_MALFORMED", "1"))
 OTHERS = ("director", "head.sales", "rep.south", "head.support", "finance", "admin", None)
 
 VIEWS = [entry.view for entry in (*MENU, *MENU_MORE) if getattr(entry.view, "model", None) is not None]
