@@ -232,8 +232,10 @@ def _who_asks():
 
 
 def _language():
+    """The reader's language, once there is a catalogue of it; till then the house's."""
     principal = g.get("principal") if g else None
-    return principal.language if principal is not None else None
+    spoken = principal is not None and principal.language in current_app.config["LANGUAGES"]
+    return principal.language if spoken else None
 
 
 def wants_json():
