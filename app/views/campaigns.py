@@ -1,5 +1,7 @@
 """Campaigns and their members."""
 
+from urllib.parse import urlencode
+
 from flask import abort, flash, g, redirect, request
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
@@ -30,12 +32,7 @@ class CampaignView(RecordView):
             raise RuleBroken(N_("It cannot end before it starts."), field="ends_on")
 
     def around(self, row):
-        page, status = (
-            filters.natural(request.args.get("members", "1"), 99_999),
-            request.args.get("status", ""),
-        )
-        if not page or status not in ("", *campaigns.STATUSES):
-            raise filters.BadQuery(N_("There is no such page."))
+        page, status = _shown()
         members = select(CampaignMember).where(CampaignMember.campaign_id == row.id)
         if status:
             members = members.where(CampaignMember.status == status)
@@ -55,6 +52,7 @@ class CampaignView(RecordView):
             else None,
             "prev_href": f"{self.path(row)}?members={page - 1}&status={status}" if page > 1 else None,
             "shown_status": status,
+            "kept": urlencode({"members": page, "status": status}),
             "total": sum(counts.values()),
             "counts": [(key, gettext(words), counts[key]) for key, words in campaigns.STATUSES.items()],
             "may_change": g.principal.may("edit", "campaign"),
@@ -78,8 +76,8 @@ class CampaignView(RecordView):
     @expose("/<int:pk>/members/<int:member_pk>", methods=["POST"])
     @allows("edit")
     def mark(self, pk, member_pk):
-        """Say how far the campaign came with one member, or take him out."""
-        campaign = self.find(pk)
+        """Say how far the campaign came with one member, or take him out; leads back to the same page of members."""
+        campaign, (page, status) = self.find(pk), _shown()
         member = db.session.get(CampaignMember, member_pk) if member_pk <= filters.LARGEST_ID else None
         if member is None or member.campaign_id != campaign.id:
             abort(404)
@@ -88,7 +86,10 @@ class CampaignView(RecordView):
         else:
             campaigns.mark(member, request.form.get("status", ""))
         db.session.commit()
-        return redirect(f"{self.path(campaign)}#member-{member_pk}")
+        is_shown = request.form["status"] == status or (not status and request.form["status"] != "remove")
+        anchor = f"member-{member_pk}" if is_shown else "members"
+        kept = urlencode({"members": page, "status": status})
+        return redirect(f"{self.path(campaign)}?{kept}#{anchor}")
 
     def _added(self, campaign, contact_ids):
         added, already = campaigns.add_members(db.session, campaign, contact_ids)
@@ -98,6 +99,15 @@ class CampaignView(RecordView):
             words += " " + ngettext("%(num)s was a member already.", "%(num)s were members already.", already)
         flash(words, "success")
         return redirect(self.path(campaign))
+
+
+def _shown():
+    """The page of members and the status that the address asks for."""
+    page = filters.natural(request.args.get("members", "1"), 99_999)
+    status = request.args.get("status", "")
+    if not page or status not in ("", *campaigns.STATUSES):
+        raise filters.BadQuery(N_("There is no such page."))
+    return page, status
 
 
 def _member(member):
