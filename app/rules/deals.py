@@ -159,10 +159,12 @@ def win(session, deal, *, by, today):
     _win(session, deal, boards.stage_for(session, deal, "won"), today)
 
 
-def lose(session, deal, *, reason, by, today):
-    """Close an open deal as lost; whoever learns from it later needs the reason."""
+def lose(session, deal, *, reason, by, today, stage=None):
+    """Close an open deal as lost, in the given or the first such stage; who learns from it needs the reason."""
     _check_open(deal)
-    _lose(session, deal, boards.stage_for(session, deal, "lost"), reason, today)
+    if stage is not None and stage.outcome != "lost":
+        raise RuleBroken(N_("“%(stage)s” is no stage for lost deals."), field="stage_id", stage=str(stage))
+    _lose(session, deal, stage or boards.stage_for(session, deal, "lost"), reason, today)
 
 
 def reopen(session, deal, *, stage=None, today):

@@ -169,30 +169,37 @@ class DealView(BoardRoutes, RecordView):
     def lose(self, pk):
         deal = self.find(pk)
         reason = request.form.get("lost_reason", "")
+        # The board says into which stage the card was dropped.
+        chosen = request.values.get("stage_id", "")
+        stage = self._stage(chosen) if chosen else None
         if request.method == "GET":
-            return self.page("deals/lose.html", row=deal, reason=reason)
+            return self.page("deals/lose.html", row=deal, reason=reason, stage=stage)
         if self.is_stale(deal):
-            return self._lose_again(deal, reason)
+            return self._lose_again(deal, reason, stage)
         try:
-            deals.lose(db.session, deal, reason=reason, by=g.principal.id, today=today())
+            deals.lose(db.session, deal, reason=reason, by=g.principal.id, today=today(), stage=stage)
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()
-            return self.page("deals/lose.html", status=422, row=deal, reason=reason, error=sentence(error))
+            return self.page(
+                "deals/lose.html", status=422, row=deal, reason=reason, stage=stage, error=sentence(error)
+            )
         except StaleDataError:
             db.session.rollback()
-            return self._lose_again(deal, reason)
+            return self._lose_again(deal, reason, stage)
         flash(gettext("“%(deal)s” is lost.", deal=deal), "info")
         return redirect(self.path(deal))
 
-    def _lose_again(self, deal, reason):
+    def _lose_again(self, deal, reason, stage):
         """Somebody changed the deal in between: say how it stands now, and keep the reason."""
         message = gettext(
             "“%(card)s” was changed in the meantime; it now stands in “%(stage)s”.",
             card=deal,
             stage=deal.stage,
         )
-        return self.page("deals/lose.html", status=409, row=deal, reason=reason, conflict=message)
+        return self.page(
+            "deals/lose.html", status=409, row=deal, reason=reason, stage=stage, conflict=message
+        )
 
     @expose("/<int:pk>/reopen", methods=["POST"])
     @allows("edit")
@@ -267,9 +274,12 @@ class DealView(BoardRoutes, RecordView):
         if not text:
             return None
         try:
-            return find_named(db.session, Product, text)
+            product = find_named(db.session, Product, text)
         except Unclear as error:
             raise RuleBroken("%(problem)s", field="product", problem=error.args[0]) from None
+        if not product.is_active:  # here, not in the rule: orders that are imported were of their own time
+            raise RuleBroken(N_("“%(product)s” is not for sale any more."), field="product", product=product)
+        return product
 
     def products(self):
         """Suggestions for the product of a line."""

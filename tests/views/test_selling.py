@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from app.models import Deal, Payment
+from app.models import Deal, Payment, Stage
 from app.rules import deals, invoices
 from tests.rules import world
 
@@ -206,3 +206,29 @@ def test_an_invoice_whose_paper_fails_is_issued_all_the_same(client_for, as_syst
     with as_system() as session:
         session.execute(text("DROP TRIGGER no_document"))
     assert finance.get(f"/invoices/{key}/pdf").response.mimetype == "application/pdf"
+
+
+# --------------------------------------------------------------------------------------------- stages and products
+
+
+def test_a_deal_is_lost_in_the_stage_it_was_dropped_in(north, as_system, deal_id):
+    with as_system() as session:
+        lost = world.stage(session, "Lost")
+        last = Stage(name="Gone quiet", pipeline=lost.pipeline, outcome="lost", position=lost.position + 1)
+        session.add(last)
+        session.flush()
+        stage_id, new_id = last.id, world.stage(session, "New").id
+    page = north.get(f"/deals/{deal_id}/lose?stage_id={stage_id}")
+    page = north.submit(page, f"/deals/{deal_id}/lose", lost_reason=" ", status=422)
+    north.submit(page, f"/deals/{deal_id}/lose", lost_reason="No answer")
+    assert found(as_system, Deal, deal_id).stage_id == stage_id
+    north.post(f"/deals/{deal_id}/reopen")
+    given = {"stage_id": new_id, "lost_reason": "No answer"}
+    assert "no stage for lost deals" in north.post(f"/deals/{deal_id}/lose", given, status=422).text
+
+
+def test_a_product_that_is_not_for_sale_any_more_is_refused(north, as_system, deal_id):
+    with as_system() as session:
+        world.product(session, name="Absinthe", is_active=False)
+    page = north.post(f"/deals/{deal_id}/lines", LINE | {"product": "Absinthe"}, status=422)
+    assert "“Absinthe” is not for sale any more." in page.text
