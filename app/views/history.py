@@ -1,5 +1,7 @@
 """The history of a record, told from the ledger: who changed what, when, through which door."""
 
+from decimal import Decimal
+
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
@@ -21,11 +23,19 @@ DOORS = {
 }
 
 
-def entries(session, row):
-    """The last changes of this record and its parts, newest first, as the timeline component shows them."""
-    changes = session.scalars(_changes_of(row).limit(SHOWN)).all()
+def entries(session, row, *, before=None):
+    """The last changes of this record and its parts, newest first, as the timeline component shows them.
+
+    Returns them with the number that the next page is before; None where nothing is left.
+    """
+    statement = _changes_of(row)
+    if before is not None:
+        statement = statement.where(Change.id < before)
+    found = session.scalars(statement.limit(SHOWN + 1)).all()
+    changes = found[:SHOWN]
     names = _names_of_links(session, changes)
-    return [_entry(change, row, names) for change in changes]
+    following = changes[-1].id if len(found) > SHOWN else None
+    return [_entry(change, row, names) for change in changes], following
 
 
 def last_change(session, row):
@@ -113,7 +123,5 @@ def _revived(column, value):
         if hasattr(kind, "fromisoformat"):
             return kind.fromisoformat(value)
         if column.info.get("money") or hasattr(column.type, "scale"):
-            from decimal import Decimal
-
             return Decimal(value)
     return value
