@@ -60,9 +60,7 @@ def widened(grants):
 
 BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice", "payment")
 
-EVERYONE = reads(
-    "department", "staff", "pipeline", "stage", "product", "tax_rate", "number_series", reach=ALL
-)
+EVERYONE = reads("department", "staff", "pipeline", "stage", "product", "tax_rate", reach=ALL)
 
 SALES = [
     *works("company", "contact", "deal", "activity", reach=DEPARTMENT),
