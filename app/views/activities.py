@@ -85,11 +85,15 @@ def timeline(row):
         return {"timeline": None}
     about = getattr(Activity, f"{entity}_id") == row.id
     statement = (
-        select(Activity).where(about).order_by(Activity.created_at.desc(), Activity.id.desc()).limit(SHOWN)
+        select(Activity)
+        .where(about)
+        .order_by(Activity.created_at.desc(), Activity.id.desc())
+        .limit(SHOWN + 1)
     )
     rows = db.session.scalars(statement.options(selectinload(Activity.owner))).all()
     return {
-        "timeline": [_entry(one) for one in rows],
+        "timeline": [_entry(one) for one in rows[:SHOWN]],
+        "timeline_next": f"/activities/?{entity}_id.is={row.id}" if len(rows) > SHOWN else None,
         "compose": _composer(row) if g.principal.may("add", "activity") else None,
     }
 
