@@ -57,7 +57,7 @@ class BoardRoutes:
             if error.field != "lost_reason":
                 raise
             db.session.rollback()
-            ask = f"{self.path(card)}/lose"
+            ask = f"{self.path(card)}/lose?stage_id={stage.id}"
             return (jsonify(message=sentence(error), ask=ask), 422) if wants_json() else redirect(ask)
         if wants_json():
             figures = self._figures([left, stage.id], self._whose())

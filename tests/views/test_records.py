@@ -205,7 +205,8 @@ def test_a_department_that_is_not_ones_own_cannot_be_chosen(north, as_system):
 def test_a_record_is_deleted_by_post_alone(client_for, company_id, as_system):
     client = client_for("rep.north")
     client.get(f"/companies/{company_id}/delete", status=405)
-    client.post(f"/companies/{company_id}/delete")
+    version = version_of(client, f"/companies/{company_id}")
+    client.post(f"/companies/{company_id}/delete", {"version": version})
     client.get(f"/companies/{company_id}", status=404)
     with as_system() as session:
         assert session.get(Company, company_id) is None
@@ -218,7 +219,8 @@ def test_a_record_that_others_point_to_is_not_deleted(client_for, company_id, as
             Contact(last_name="Moos", company_id=company_id, department_id=world.department(session).id)
         )
     client = client_for("rep.north")
-    page = client.post(f"/companies/{company_id}/delete", status=422)
+    version = version_of(client, f"/companies/{company_id}")
+    page = client.post(f"/companies/{company_id}/delete", {"version": version}, status=422)
     assert "Other records still point to this one" in page
     client.get(f"/companies/{company_id}")
 
