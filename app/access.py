@@ -384,21 +384,31 @@ def _may_touch_the_old_state(session, _context, _instances):
 
 
 @event.listens_for(Session, "after_flush")
-def _may_leave_the_new_state(session, _context):
+def _may_leave_the_new_state(session, context):
     principal = principal_of(session)
     if principal.is_system:
         return
     touched, linked = defaultdict(set), defaultdict(set)
     for row in session.new:
         touched["add", type(row)].add(row.id)
-    for row in session.dirty:
+    kept = session.dirty.difference(deleted_in(context))  # the right to those was asked before they went
+    for row in kept:
         if session.is_modified(row, include_collections=False):
             touched["edit", type(row)].add(row.id)
-    for row in (*session.new, *session.dirty):
+    for row in (*session.new, *kept):
         for target, key in _new_links(row):
             linked["see", target].add(key)
     for (verb, model), keys in (*touched.items(), *linked.items()):
         _ask(session, principal, verb, model, keys)
+
+
+def deleted_in(flush_context):
+    """Every row that this flush deletes, also those taken out of a collection: session.deleted lacks them."""
+    return [
+        state.obj()
+        for state, (is_deleted, is_listed_only) in flush_context.states.items()
+        if is_deleted and not is_listed_only
+    ]
 
 
 def _new_links(row):

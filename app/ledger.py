@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.orm.util import identity_key
 
-from app.access import DOOR, principal_of
+from app.access import DOOR, deleted_in, principal_of
 from app.extensions import Session
 from app.models import ENTITIES, Change, ChangeSet, Document, ExternalKey, Recorded, Row, SearchEntry
 
@@ -36,17 +36,17 @@ def _stamp(session, _context, _instances):
 
 
 @event.listens_for(Session, "after_flush")
-def _write(session, _context):
+def _write(session, context):
     """One change for each row of this flush, under the one change set of this transaction."""
-    changes = [
-        *(_change(session, row, "add") for row in session.new if _is_recorded(row)),
-        *(
-            _change(session, row, "edit")
-            for row in session.dirty
-            if _is_recorded(row) and session.is_modified(row, include_collections=False)
-        ),
-        *(_change(session, row, "delete") for row in session.deleted if _is_recorded(row)),
+    gone = deleted_in(context)
+    kept = session.dirty.difference(gone)
+    edited = (row for row in kept if session.is_modified(row, include_collections=False))
+    rows = [
+        *(("add", row) for row in session.new),
+        *(("edit", row) for row in edited),
+        *(("delete", row) for row in gone),
     ]
+    changes = [_change(session, row, action) for action, row in rows if _is_recorded(row)]
     changes = [change for change in changes if change["values"]]
     if not changes:
         return
@@ -125,7 +125,10 @@ def root_of(row):
     if isinstance(row, Document | ExternalKey):
         return row.entity, row.record_id
     parent = row.__through__
-    return (parent, getattr(row, f"{parent}_id")) if parent in ENTITIES else (row.__tablename__, row.id)
+    if parent not in ENTITIES:
+        return row.__tablename__, row.id
+    key = inspect(row).attrs[f"{parent}_id"]
+    return parent, key.value if key.value is not None else key.history.deleted[0]  # taken out of its parent
 
 
 def _values(row, action):

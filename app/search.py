@@ -4,7 +4,7 @@ from anyascii import anyascii
 from sqlalchemy import and_, delete, event, insert, select
 from sqlalchemy.orm import aliased
 
-from app.access import DOOR
+from app.access import DOOR, deleted_in
 from app.extensions import Session
 from app.models import SearchEntry
 
@@ -39,9 +39,9 @@ def entry_for(row):
 
 
 @event.listens_for(Session, "after_flush")
-def _keep_up(session, _context):
-    changed = [row for row in (*session.new, *session.dirty) if getattr(row, "__search__", ())]
-    gone = [row for row in session.deleted if getattr(row, "__search__", ())]
+def _keep_up(session, context):
+    gone = [row for row in deleted_in(context) if getattr(row, "__search__", ())]
+    changed = [row for row in (*session.new, *session.dirty) if getattr(row, "__search__", ()) and row not in gone]
     if not changed and not gone:
         return
     connection, options = session.connection(), {DOOR: True}

@@ -88,7 +88,7 @@ class RecordApi(ApiView):
     def _save(self, row, body, *, status):
         form, problems = self._form(row, body)
         try:
-            if not problems and form.validate():
+            if form.validate() and not problems:
                 form.apply(row)
                 db.session.add(row)
                 self.view.before_save(row, form)
