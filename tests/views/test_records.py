@@ -363,7 +363,7 @@ COSTS = {
     "/campaigns/{id}": ("marketer", 8),
     "/invoices/{id}": ("finance", 12),
     "/deals/{id}/history": ("head.sales", 13),
-    "/deals/{id}/edit": ("head.sales", 17),
+    "/deals/{id}/edit": ("head.sales", 18),
     "/activities/{id}/edit": ("head.sales", 22),
     "/deals/board": ("head.sales", 8),
     "/tickets/board": ("agent", 8),
