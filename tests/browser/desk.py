@@ -13,6 +13,11 @@ PATIENCE = 30_000  # milliseconds; the machine may be busy with other tests
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 
+def is_move(answer):
+    """Whether this is the server's answer to a card that was moved."""
+    return urlsplit(answer.url).path.endswith("/move")
+
+
 class Desk:
     """A browser in which one colleague works."""
 
@@ -139,7 +144,7 @@ class Desk:
         cards.scroll_into_view_if_needed()
         card.scroll_into_view_if_needed()
         self._expect(status)
-        with self.page.expect_response(lambda one: one.url.endswith("/move")) as answer:
+        with self.page.expect_response(is_move) as answer:
             card.drag_to(cards, source_position={"x": 20, "y": 12}, target_position={"x": 60, "y": 12})
         assert answer.value.status == status, f"the move was answered {answer.value.status}"
 

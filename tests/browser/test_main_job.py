@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.desk import is_move
 from tests.databases import on_postgresql
 from tests.papers import pages_of
 
@@ -340,7 +341,7 @@ def test_the_order_within_a_column_is_kept(desk):
     rep.open("/deals/board?owner=me")
     titles = rep.column("New").locator("[data-card]")
     ids = [one.get_attribute("data-id") for one in titles.all()]
-    with rep.page.expect_response(lambda one: one.url.endswith("/move")) as answer:
+    with rep.page.expect_response(is_move) as answer:
         titles.nth(2).drag_to(
             titles.nth(0), source_position={"x": 20, "y": 12}, target_position={"x": 60, "y": 4}
         )
