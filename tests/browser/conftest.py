@@ -1,6 +1,7 @@
 """A served Foyer and a real Chromium: each desk is one browser of one colleague, watched over."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from tests import databases
 from tests.browser.desk import PATIENCE, Desk
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 60
 WIDE = {"width": 1760, "height": 1000}  # every column of a board side by side
