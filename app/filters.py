@@ -181,7 +181,7 @@ def _filter(model, key, text, principal):
     if len(several) > MOST_VALUES:
         raise BadQuery(N_("That is more than can be asked for at once."))
     values = [_value(column, principal.id if one == "me" else one, key) for one in several]
-    if column.foreign_keys:
+    if column.foreign_keys and not column.primary_key:
         if operator not in ("is", "not"):
             raise BadQuery(N_("There is no filter “%(name)s”."), name=key[:60])
         # Only links that the reader may see: a filter must not tell which hidden record a row points to.

@@ -84,7 +84,7 @@ class Accounts(SecurityManager):
             manager.user_lookup_error_loader,
         ):
             loader(_token_refused)
-        manager.additional_claims_loader(lambda pk: {"stamp": security.load_principal(int(pk)).stamp})
+        manager.additional_claims_loader(lambda pk: {"stamp": getattr(security.load_principal(int(pk)), "stamp", None)})
         return manager
 
     def load_user_jwt(self, _header, claims):
@@ -748,7 +748,7 @@ def _filter_kinds(model, column):
 
 def _filter_words(model, column, one):
     """The value of a filter as people read it."""
-    if column.foreign_keys and one.operator in ("is", "not"):
+    if cells.target_of(column) is not None and one.operator in ("is", "not"):
         target, names = cells.target_of(column), []
         for text in one.text.split(","):
             row = g.principal.id if text.strip() == "me" else int(text)
