@@ -831,7 +831,7 @@ class Oracle:
     """Random questions, each with the answer that plain Python finds in the rows an account may see."""
 
     def __init__(self, house, seed):
-        self.house, self.dice = house, random.Random(seed)
+        self.house, self.dice, self.known = house, random.Random(seed), {}
         with house.system() as session:
             self.rows = {
                 model: [
@@ -842,10 +842,12 @@ class Oracle:
             }
 
     def see_as(self, account):
-        self.seen = {}
-        for model, rows in self.rows.items():
-            keys = self.house.visible(account, model.__tablename__)
-            self.seen[model] = [row for row in rows if row["id"] in keys]
+        if account not in self.known:
+            self.known[account] = {}
+            for model, rows in self.rows.items():
+                keys = self.house.visible(account, model.__tablename__)
+                self.known[account][model] = [row for row in rows if row["id"] in keys]
+        self.seen = self.known[account]
 
     def condition(self, model, depth):
         """(SQL condition, Python: row -> True, False or None for unknown) over this model."""
