@@ -244,7 +244,9 @@ def _field(model, column):
     checks += [Length(max=kind.length), storable, *_FORMATS.get(info.get("format"), ())]
     if info.get("currency"):
         checks.append(_currency_code)
-    return StringField(validators=checks, filters=[_tidy], render_kw={"maxlength": kind.length}, **settings)
+    return StringField(
+        validators=checks, filters=[_one_line, _tidy], render_kw={"maxlength": kind.length}, **settings
+    )
 
 
 def _default(column):
@@ -253,6 +255,11 @@ def _default(column):
 
 def _key(value):
     return int(value) if value not in (None, "", "None") else None
+
+
+def _one_line(text):
+    """A line break pasted into a line is a space: names stand in headings, headers and file names."""
+    return re.sub(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+", " ", text) if isinstance(text, str) else text
 
 
 def _tidy(text):

@@ -174,8 +174,11 @@ class InvoiceView(RecordView):
             db.session.rollback()  # the writing session must not wait for this reading one
             _paper(pk)
         name, content = db.session.execute(select(Document.name, Document.content).where(*this)).one()
-        headers = {"Content-Disposition": f'inline; filename="{name}"', "Content-Security-Policy": "sandbox"}
-        return Response(content, mimetype="application/pdf", headers=headers)
+        response = Response(
+            content, mimetype="application/pdf", headers={"Content-Security-Policy": "sandbox"}
+        )
+        response.headers.set("Content-Disposition", "inline", filename=name)  # quoted, whatever is in it
+        return response
 
 
 class PaymentView(RecordView):

@@ -112,6 +112,15 @@ def test_a_form_that_does_not_validate_keeps_what_was_typed(north, as_system):
         assert session.scalar(select(func.count(Company.id))) == 0
 
 
+def test_a_name_is_one_line_and_a_note_is_not(north, as_system):
+    values = {"name": "Blauer\r\nSee\u2028Delikatessen", "notes": "One\r\nTwo"}
+    north.submit("/companies/new", "/companies/new", **values)
+    with as_system() as session:
+        row = session.scalars(select(Company)).one()
+        assert row.name == "Blauer See Delikatessen"
+        assert row.notes.split() == ["One", "Two"]
+
+
 def test_a_link_that_means_nothing_is_refused_at_its_field(north, company_id):
     page = north.submit(
         "/contacts/new", "/contacts/new", status=422, last_name="Moos", company_id="No such firm"
