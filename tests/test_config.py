@@ -110,7 +110,7 @@ def test_only_loopback_counts_as_loopback():
         ("FOYER_LANGUAGE", "xx", "the code of a language that Foyer speaks"),
         ("TIMEZONE", "Mars/Olympus", "the name of a time zone"),
         ("PAYMENT_DAYS", "-1", "a whole number from 0 to 365"),
-        ("COMPANY_NAME", "x" * 201, "1 to 200 characters"),
+        ("COMPANY_NAME", "x" * 201, "1 to 160 characters"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("TRUSTED_HOSTS", "crm.example.com/x", "host names separated by commas"),
         ("DATABASE_URL", "foyer.db", "sqlite:///path/to/file or postgresql://"),
