@@ -753,7 +753,7 @@ class Audit:
             f"SELECT s.id FROM stage s JOIN pipeline p ON p.id = s.pipeline_id WHERE p.kind = '{table}'"
         ):
             cents = f"SUM(CAST(ROUND(t.{amount} * 100) AS BIGINT))" if amount else "NULL"
-            currency = "t.currency" if amount else "''"
+            currency = "t.currency" if amount else "t.stage_id"
             found = self.ask(
                 f"SELECT {currency}, COUNT(*), {cents} FROM {table} t "
                 f"WHERE t.stage_id = {stage_id} AND ({condition(self.account, table)}) GROUP BY {currency} ORDER BY 1"
