@@ -793,6 +793,7 @@ def test_nonsense_is_answered_calmly_and_stores_nothing(house, name):
                     faults.append(f"{status} for {client.username}: {_told(request)}")
                 if status < 400 and (request["method"] in WRITING or "pdf" in request["path"]):
                     before = house.row_hash()  # it was not malformed enough, and did what it says
+    print(f"{name}: {sum(answers.values())} requests, answered {dict(sorted(answers.items()))}")
     assert answers
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:40])
     assert house.row_hash() == before, "a refused request has stored something"
