@@ -18,7 +18,7 @@ from app.exchange import loading, reading
 from app.models import Department
 from app.rules.invoices import Seller
 
-RECIPES = ("northwind",)
+RECIPES = ("northwind", "febrl")
 SHOWN = 20  # refusals on the screen
 
 
@@ -47,7 +47,7 @@ def run(args, settings):
 def run_import(app, recipe_name, folder, department_name, console):
     """Read, write and commit as one change set; returns the recipe and the report. Raises Refused."""
     settings = app.config["SETTINGS"]
-    recipe = importlib.import_module(f"app.exchange.recipes.{recipe_name}").RECIPE
+    recipe = _recipe(recipe_name, folder)
     rows = reading.read(recipe, folder)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -83,6 +83,12 @@ def run_import(app, recipe_name, folder, department_name, console):
         report = loading.load(session, recipe, rows, today=today, choices=choices, step=step)
         bar.update(task, description="saving")
     return recipe, report
+
+
+def _recipe(name, folder):
+    """The recipe of this name; one of a family of files looks into the folder first."""
+    module = importlib.import_module(f"app.exchange.recipes.{name}")
+    return module.recipe_for(folder) if hasattr(module, "recipe_for") else module.RECIPE
 
 
 def _show_report(console, recipe, report):

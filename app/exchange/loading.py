@@ -27,7 +27,7 @@ class World:
 
     def source(self, file):
         """Under which name the keys of one file are kept: ids of customers and suppliers may be alike."""
-        return f"{self.recipe.name}.{file.removesuffix('.csv')}"
+        return self.recipe.sheet(file).source or f"{self.recipe.name}.{file.removesuffix('.csv')}"
 
     def row(self, file, key):
         """The row with this id in a file of the export."""

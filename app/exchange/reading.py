@@ -178,6 +178,8 @@ def _is_header(sheet, header, refusals):
     names = [name.strip() for name in header]
     before = len(refusals)
     for column in sheet.columns:
+        if column.optional and column.name not in names:
+            continue
         if names.count(column.name) != 1:
             message = (
                 N_("the column is missing") if column.name not in names else N_("the column stands twice")
@@ -211,7 +213,7 @@ def _read_row(sheet, header, number, line, cells, refusals):
     clean, before = {}, len(refusals)
     for column in sheet.columns:
         try:
-            clean[column.name] = _read_cell(column, given[column.name])
+            clean[column.name] = _read_cell(column, given.get(column.name, ""))
         except BadValue as bad:
             refuse(column.name, bad.message, **bad.values)
     if len(refusals) > before:

@@ -12,13 +12,14 @@ from app.exchange import values
 
 @dataclass(frozen=True)
 class Column:
-    """A column a file must have. `refers_to` is the file in whose key its value must stand."""
+    """A column a file must have, unless it is `optional`. `refers_to` is the file in whose key its value must stand."""
 
     name: str
     read: Callable = values.text
     required: bool = False
     refers_to: str | None = None
     left_out: str | None = None  # why there is no place for it here
+    optional: bool = False  # some files of the kind do not have it
 
 
 def column(name, read=values.text, **how):
@@ -72,6 +73,7 @@ class Sheet:
     makes: tuple = ()
     check: Callable | None = None  # yields (column, message, values) for what does not fit together in a row
     part_of: Link | None = None  # the row it is a line of: both are made in one go
+    source: str | None = None  # under which name its keys are kept, when not that of recipe and file
 
 
 @dataclass(frozen=True)
