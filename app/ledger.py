@@ -3,19 +3,35 @@
 History, undo, "as of" and the audit trail come from here; nothing else in the house keeps history of its own.
 """
 
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import event, insert, inspect, select
+from sqlalchemy import delete, event, insert, inspect, select
 from sqlalchemy.orm.util import identity_key
 
 from app.access import DOOR, deleted_in, principal_of
 from app.extensions import Session
-from app.models import ENTITIES, Change, ChangeSet, Document, ExternalKey, Recorded, Row, SearchEntry
+from app.models import (
+    ENTITIES,
+    Change,
+    ChangeSet,
+    Document,
+    DuplicatePair,
+    ExternalKey,
+    ImportMapping,
+    Job,
+    JobFile,
+    OutboxMessage,
+    Recorded,
+    Row,
+    SearchEntry,
+    Tagging,
+)
 
 # The ledger does not write of itself, nor of what is derived from other rows and can be made again.
-UNRECORDED = (Change, ChangeSet, SearchEntry)
-_OMITTED = {"version", "updated_at"}
+UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping)
+_OMITTED = {"version", "updated_at"}  # but with a deletion: a row that comes back gets a version nobody has seen
 
 
 @event.listens_for(Session, "before_flush")
@@ -61,31 +77,58 @@ def _write(session, context):
 def change_set_id(session):
     """The change set of the running transaction; begun when first asked for."""
     if "change_set_id" not in session.info:
-        values = {
-            "at": datetime.now(UTC),
-            "by_id": principal_of(session).id,
-            "door": session.info["door"],
-            "why": session.info.get("why"),
-        }
-        table = ChangeSet.__table__
-        statement = insert(table).values(values).returning(table.c.id)
-        session.info["change_set_id"] = (
-            session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
-        )
+        _begin_set(session, door=session.info["door"], why=session.info.get("why"))
     return session.info["change_set_id"]
+
+
+@contextmanager
+def new_change_set(session, *, door, why=None, **more):
+    """A change set of its own for what is changed in this block, whatever the transaction has changed before."""
+    session.flush()
+    before = {name: session.info.pop(name, None) for name in _OF_THE_SET}
+    yield _begin_set(session, door=door, why=why, **more)
+    session.flush()
+    for name, value in before.items():
+        session.info.pop(name, None)
+        if value is not None:
+            session.info[name] = value
+
+
+def drop_empty_change_set(session, key):
+    """Take back a change set under which nothing was changed."""
+    statement = delete(ChangeSet.__table__).where(ChangeSet.__table__.c.id == key)
+    session.connection().execute(statement, execution_options={DOOR: True})
+
+
+_OF_THE_SET = ("change_set_id", "change_set_begun_in")
+
+
+def _begin_set(session, **values):
+    values |= {"at": datetime.now(UTC), "by_id": principal_of(session).id}
+    table = ChangeSet.__table__
+    statement = insert(table).values(values).returning(table.c.id)
+    key = session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
+    session.info["change_set_id"], session.info["change_set_begun_in"] = key, session.get_nested_transaction()
+    return key
 
 
 @event.listens_for(Session, "after_transaction_end")
 def _close_the_set(session, transaction):
     if transaction.parent is None:
-        session.info.pop("change_set_id", None)
+        for name in _OF_THE_SET:
+            session.info.pop(name, None)
 
 
 @event.listens_for(Session, "after_soft_rollback")
 def _forget_a_set_that_is_gone(session, previous):
-    # It may have been begun inside the savepoint that was rolled back; the next change begins one anew.
-    if previous.nested:
-        session.info.pop("change_set_id", None)
+    """One that was begun inside the savepoint that was rolled back; the next change begins one anew."""
+    begun_in = session.info.get("change_set_begun_in")
+    while begun_in is not None:
+        if begun_in is previous:
+            for name in _OF_THE_SET:
+                session.info.pop(name, None)
+            return
+        begun_in = begun_in.parent
 
 
 def _is_recorded(row):
@@ -122,7 +165,7 @@ def _whose(session, row, root_entity, root_id):
 
 def root_of(row):
     """The record in whose history a change of this row stands: (entity, id)."""
-    if isinstance(row, Document | ExternalKey):
+    if isinstance(row, Document | ExternalKey | Tagging):
         return row.entity, row.record_id
     parent = row.__through__
     if parent not in ENTITIES:
@@ -136,7 +179,7 @@ def _values(row, action):
     state, values = inspect(row), {}
     for attribute in state.mapper.column_attrs:
         column = attribute.columns[0]
-        if attribute.key in _OMITTED or attribute.deferred:
+        if attribute.deferred or is_omitted(attribute.key, action):
             continue
         history = state.attrs[attribute.key].history
         if action == "edit":
@@ -149,9 +192,29 @@ def _values(row, action):
             if action == "delete" and history.deleted:
                 now = history.deleted[0]
             before, after = (None, now) if action == "add" else (now, None)
-        if before != after:
+        if before == after:
+            continue
+        if column.info.get("custom"):
+            values.update(custom_changes(before, after))
+        else:
             values[column.name] = [plain(before), plain(after)]
     return values
+
+
+def custom_changes(before, after):
+    """What changed of the custom fields: "custom.<name>" -> [before, after]."""
+    before, after = before or {}, after or {}
+    names = sorted({*before, *after})
+    return {
+        f"custom.{name}": [before.get(name), after.get(name)]
+        for name in names
+        if before.get(name) != after.get(name)
+    }
+
+
+def is_omitted(name, action):
+    """Whether a column is not told of in a change of this kind."""
+    return name in _OMITTED and not (name == "version" and action == "delete")
 
 
 def plain(value):
