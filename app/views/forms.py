@@ -3,7 +3,6 @@
 import re
 from functools import cache
 
-from babel.core import get_global
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import Boolean, Date, Integer, Text, select
 from wtforms import (
@@ -22,9 +21,8 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app import search
 from app.filters import LARGEST_ID
 from app.models import ENTITIES, Exact, Moment
-from app.rules import RuleBroken
+from app.rules import RuleBroken, values
 from app.rules.money import typed_number
-from app.security import is_storable
 
 # Links to these tables are chosen from a list; all others are typed and found by name.
 CHOSEN = {"department", "staff", "stage", "pipeline", "tax_rate"}
@@ -240,7 +238,8 @@ def _field(model, column):
     if isinstance(kind, Moment):
         raise TypeError(f"{column}: moments are stamped, not typed")
     if isinstance(kind, Text):
-        return TextAreaField(validators=[*checks, Length(max=100_000), storable], filters=[_tidy], **settings)
+        checks += [Length(max=values.LONGEST_PROSE), storable]
+        return TextAreaField(validators=checks, filters=[_tidy], **settings)
     checks += [Length(max=kind.length), storable, *_FORMATS.get(info.get("format"), ())]
     if info.get("currency"):
         checks.append(_currency_code)
@@ -259,7 +258,7 @@ def _key(value):
 
 def _one_line(text):
     """A line break pasted into a line is a space: names stand in headings, headers and file names."""
-    return re.sub(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+", " ", text) if isinstance(text, str) else text
+    return values.one_line(text) if isinstance(text, str) else text
 
 
 def _tidy(text):
@@ -275,23 +274,29 @@ def _range_words(least, most):
 
 def storable(_form, field):
     """What no database keeps (NUL, half of a surrogate pair) is refused here, not by the database."""
-    if not is_storable(field.data or ""):
-        raise ValidationError(gettext("This holds a character that cannot be stored."))
+    _obey(values.check_storable, field.data or "")
 
 
 def email(_form, field):
-    if field.data and not re.fullmatch(r"[^@\s]+@[^@\s]+", field.data):
-        raise ValidationError(gettext("This is not a mail address."))
+    if field.data:
+        _obey(values.check_email, field.data)
 
 
 def _phone(_form, field):
-    if field.data and not re.search(r"\d", field.data):
-        raise ValidationError(gettext("This is not a phone number."))
+    if field.data:
+        _obey(values.check_phone, field.data)
 
 
 def _currency_code(_form, field):
-    if (field.data or "") not in get_global("all_currencies"):
-        raise ValidationError(gettext("This is not a currency: three letters, such as EUR."))
+    _obey(values.check_currency, field.data or "")
+
+
+def _obey(check, text):
+    """Ask the rule, and say at the field what it says."""
+    try:
+        check(text)
+    except RuleBroken as error:
+        raise ValidationError(gettext(error.message, **error.values)) from None
 
 
 _FORMATS = {"email": (email,), "phone": (_phone,)}
