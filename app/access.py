@@ -27,6 +27,7 @@ from app.models import ENTITIES, SECURITY_TABLES
 
 # Marks on a statement's execution options: who vouches for it.
 SIGHTED = "foyer_sighted"  # the conditions of sight are in it
+VOUCHED = "foyer_vouched"  # a subselect on the search index that names ids of one entity
 DOOR = "foyer_door"  # the ledger, the search index or the write guard sent it: own code, own tables
 
 
@@ -141,8 +142,9 @@ CONDITIONS = {("company", "customer"): _is_customer, ("deal", "won"): _is_won}
 
 # Whose sight a row has that stands for another: table -> (how the entity is named, how the record is).
 _POINTERS = {"record": ("entity", "record_id"), "root": ("root_entity", "root_id")}
+_NO_RECORDS = {models.ChangeSet, models.Job, models.OutboxMessage, models.ImportMapping}
 _ROOTS = tuple(
-    name for name, model in ENTITIES.items() if model.__through__ is None and model is not models.ChangeSet
+    name for name, model in ENTITIES.items() if model.__through__ is None and model not in _NO_RECORDS
 )
 
 
@@ -163,6 +165,8 @@ def allowed(principal, verb, model, row=None):
         )
     if model.__through__ in _POINTERS:
         return _through_record(principal, verb, model, row)
+    if model.__through__ == "pair":
+        return _through_both(principal, "edit" if verb == "edit" else "see", row)
     if model.__through__:
         parent = ENTITIES[model.__through__]
         verb = verb if verb == "see" else "edit"
@@ -208,7 +212,9 @@ def _through_record(principal, verb, model, row):
     owner that the record had.
     """
     if verb != "see":
-        return NO_ROW
+        if not hasattr(model, "__written_with_record__"):
+            return NO_ROW
+        verb = "edit"
     entity_column, id_column = (getattr(row, name) for name in _POINTERS[model.__through__])
     ways = []
     for entity in _ROOTS:
@@ -223,6 +229,17 @@ def _through_record(principal, verb, model, row):
                 seen = or_(seen, _both(gone, _reach_when_gone(principal, verb, root, row)))
             ways.append(and_(entity_column == entity, seen))
     return or_(*ways) if ways else NO_ROW
+
+
+def _through_both(principal, verb, row):
+    """Rows that compare two records of one entity: both must be within reach."""
+    ways = []
+    for entity in _ROOTS:
+        ids = [
+            _in_allowed(principal, verb, ENTITIES[entity], column) for column in (row.one_id, row.other_id)
+        ]
+        ways.append(_both(row.entity == entity, _both(*ids)))
+    return _either(ways)
 
 
 def _reach_when_gone(principal, verb, model, row):
@@ -488,11 +505,28 @@ def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, cont
     elif not getattr(context.compiled, "foyer_checked", False):
         _check_tables(context.invoked_statement, principal, covered=True)
         overlooked = SCOPED.intersection(re.findall(r"\w+", statement)) - _mentioned(principal, sighted)
-        if overlooked:
+        if overlooked - _vouched_names(context.invoked_statement):
             raise Unsighted(
                 f"{', '.join(sorted(overlooked))}: in the statement, but without the conditions of sight"
             )
         context.compiled.foyer_checked = True
+
+
+def vouched(statement):
+    """A subselect on the search index that names ids of one entity, to be used in a condition on that entity.
+
+    It is read past the rule, because no more comes out of it than rows of the entity, which the rule holds for.
+    """
+    return statement._annotate({VOUCHED: True})
+
+
+def _vouched_names(statement):
+    """The scoped tables that vouched subselects of a statement read."""
+    names = set()
+    for element in iterate(statement):
+        if isinstance(element, Select) and element._annotations.get(VOUCHED):
+            names.update(one.name for one in iterate(element) if isinstance(one, Table))
+    return names
 
 
 def _mentioned(principal, tables):
@@ -523,7 +557,7 @@ def _check_tables(statement, principal, *, covered, around=frozenset()):
                 entities.add(entity.local_table)
         elif isinstance(element, Table):
             plain.add(element)
-        elif isinstance(element, Select) and element is not statement:
+        elif isinstance(element, Select) and element is not statement and VOUCHED not in element._annotations:
             inner.append(element)
     around = around | entities if covered else around
     for table in plain - around:

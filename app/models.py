@@ -6,7 +6,7 @@ Every table declares who may see its rows (`__sight__`); a test reads it, and a 
 
 - ``scoped``    rows of a department. The rule of sight (`app/access.py`) filters them: by their own `department_id` and
                 `owner_id`, or through a parent (`__through__ = "deal"`), or through the record they speak of
-                (`__through__ = "record"`: columns `entity` and `record_id`).
+                (`__through__ = "record"`: columns `entity` and `record_id`), or through two of them (`"pair"`).
 - ``reference`` everyone signed in reads it; writing needs a grant.
 - ``security``  accounts, roles, permissions: for sign-in and for those who hold the accounts.
 
@@ -21,6 +21,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     CheckConstraint,
+    Column,
     Date,
     DateTime,
     Float,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     LargeBinary,
     Numeric,
     String,
+    Table,
     Text,
     UniqueConstraint,
 )
@@ -123,6 +125,11 @@ def moment(label, required=False, **info):
     return column(Moment, nullable=not required, info={"label": label, **info})
 
 
+def custom_values():
+    """Values of the custom fields, by their name; a dict that is replaced as a whole, never changed in place."""
+    return column(JSON(none_as_null=True), nullable=True, info={"custom": True})
+
+
 def link(target, label, required=False, **info):
     """A foreign key; the row it names is loaded through the relationship beside it."""
     return column(
@@ -137,6 +144,7 @@ class Row(Model):
     __table_args__ = {}  # FAB's default (`extend_existing`) would merge two classes on one table silently
     __through__ = None
     __search__ = ()  # columns whose words find the row
+    __sorts__ = ()  # columns by which a long list may be ordered; each has its indexes (end of this file)
 
     id = column(Integer, primary_key=True, info={"label": N_("No.")})
 
@@ -171,11 +179,13 @@ class Owned(Recorded):
     __abstract__ = True
     __sight__ = "scoped"
 
+    custom = custom_values()
+
     @declared_attr
     def department_id(cls):
         return column(
-            ForeignKey("department.id"), nullable=False, index=True, info={"label": N_("Department")}
-        )
+            ForeignKey("department.id"), nullable=False, info={"label": N_("Department")}
+        )  # indexed with the id: see the end of this file
 
     @declared_attr
     def owner_id(cls):
@@ -232,6 +242,8 @@ class Staff(Recorded):
     __sight__ = "reference"
     __search__ = ("name", "job_title", "phone")
 
+    custom = custom_values()
+
     id = column(ForeignKey("ab_user.id"), primary_key=True, info={"label": N_("No.")})
     name = words(N_("Name"), 130, required=True)
     department_id = link("department", N_("Department"), required=True)
@@ -267,6 +279,7 @@ class Company(Owned, Addressed):
 
     __tablename__ = "company"
     __search__ = ("name", "email", "phone", "city", "country", "vat_id")
+    __sorts__ = ("name", "city", "country")
 
     name = words(N_("Name"), 160, required=True)
     kind = choice(
@@ -289,11 +302,6 @@ class Company(Owned, Addressed):
 
     contacts = relationship("Contact", back_populates="company", viewonly=True, order_by="Contact.last_name")
 
-    __table_args__ = (
-        Index("ix_company_department_name", "department_id", "name", "id"),
-        Index("ix_company_name_id", "name", "id"),
-    )
-
     def __str__(self):
         return self.name
 
@@ -303,6 +311,7 @@ class Contact(Owned, Addressed):
 
     __tablename__ = "contact"
     __search__ = ("first_name", "last_name", "email", "phone", "mobile", "city")
+    __sorts__ = ("last_name", "first_name", "email", "city")
 
     first_name = words(N_("First name"), 80)
     last_name = words(N_("Last name"), 80, required=True)
@@ -312,14 +321,10 @@ class Contact(Owned, Addressed):
     phone = words(N_("Phone"), 40, format="phone")
     mobile = words(N_("Mobile"), 40, format="phone")
     fax = words(N_("Fax"), 40)
+    birth_date = day(N_("Date of birth"))
     notes = prose(N_("Notes"))
 
     company = relationship("Company", back_populates="contacts")
-
-    __table_args__ = (
-        Index("ix_contact_department_name", "department_id", "last_name", "id"),
-        Index("ix_contact_name_id", "last_name", "id"),
-    )
 
     @property
     def name(self):
@@ -352,6 +357,8 @@ class Product(Recorded):
     __tablename__ = "product"
     __sight__ = "reference"
     __search__ = ("name", "sku", "category")
+
+    custom = custom_values()
 
     name = words(N_("Name"), 160, required=True)
     sku = words(N_("Article no."), 60)
@@ -426,6 +433,7 @@ class Deal(Owned):
 
     __tablename__ = "deal"
     __search__ = ("name",)
+    __sorts__ = ("name", "amount", "expected_on")
 
     name = words(N_("Name"), 160, required=True)
     company_id = link("company", N_("Company"))
@@ -453,7 +461,6 @@ class Deal(Owned):
 
     __table_args__ = (
         Index("ix_deal_stage_position", "stage_id", "position", "id"),
-        Index("ix_deal_department_name", "department_id", "name", "id"),
         Index("ix_deal_closed_on", "closed_on"),
     )
 
@@ -494,6 +501,7 @@ class Ticket(Owned):
 
     __tablename__ = "ticket"
     __search__ = ("subject", "body")
+    __sorts__ = ("subject", "due_on")
 
     subject = words(N_("Subject"), 200, required=True)
     body = prose(N_("Request"))
@@ -547,6 +555,7 @@ class Campaign(Owned):
 
     __tablename__ = "campaign"
     __search__ = ("name", "goal")
+    __sorts__ = ("name", "starts_on", "ends_on", "budget")
 
     name = words(N_("Name"), 160, required=True)
     kind = choice(
@@ -607,6 +616,7 @@ class Activity(Owned):
     __tablename__ = "activity"
     __subjects__ = ("company", "contact", "deal", "ticket")
     __search__ = ("subject", "body")
+    __sorts__ = ("subject", "due_on", "done_at")
 
     kind = choice(
         N_("Kind"),
@@ -671,6 +681,7 @@ class Invoice(Owned):
 
     __tablename__ = "invoice"
     __search__ = ("number", "billed_to")
+    __sorts__ = ("number", "billed_to", "issued_on", "due_on", "gross")
 
     number = words(N_("Number"), 40, deed=True)
     deal_id = link("deal", N_("Deal"))
@@ -704,7 +715,6 @@ class Invoice(Owned):
     __table_args__ = (
         UniqueConstraint("number"),
         CheckConstraint("(number IS NULL) = (issued_on IS NULL)", name="number_with_date"),
-        Index("ix_invoice_issued_on", "issued_on"),
     )
 
     @property
@@ -746,6 +756,7 @@ class Payment(Recorded):
     __tablename__ = "payment"
     __sight__ = "scoped"
     __through__ = "invoice"
+    __sorts__ = ("paid_on", "amount")
 
     invoice_id = link("invoice", N_("Invoice"), required=True)
     paid_on = day(N_("Paid on"), required=True)
@@ -822,8 +833,10 @@ class ChangeSet(Row):
     by_id = link("staff", N_("By"))
     door = words(N_("Door"), 20, required=True)
     why = words(N_("Why"), 300)
+    undoes_id = link("change_set", N_("Undoes"))
 
     by = relationship("Staff")
+    undoes = relationship("ChangeSet", remote_side="ChangeSet.id", foreign_keys=[undoes_id])
     changes = relationship("Change", back_populates="change_set", viewonly=True)
 
 
@@ -856,7 +869,11 @@ class Change(Row):
 
 
 class SearchEntry(Row):
-    """The words by which a record is found, folded: lower case, no diacritics, Latin letters."""
+    """The words by which a record is found, folded: lower case, no diacritics, Latin letters.
+
+    Two blanks stand before each word, so that the start of a word makes trigrams of its own. On SQLite triggers keep
+    an FTS5 table beside it, on PostgreSQL a trigram index.
+    """
 
     __tablename__ = "search_entry"
     __sight__ = "scoped"
@@ -867,8 +884,269 @@ class SearchEntry(Row):
     department_id = column(Integer, nullable=True, info={"label": N_("Department")})
     text = prose(N_("Text"), required=True)
 
-    __table_args__ = (UniqueConstraint("entity", "record_id"),)
+    __table_args__ = (
+        UniqueConstraint("entity", "record_id"),
+        Index("ix_search_entry_department", "entity", "department_id", "id"),
+        Index(
+            "ix_search_entry_text", "text", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}
+        ).ddl_if(dialect="postgresql"),
+    )
 
+
+# For misspelt words: every word of the entries under itself and under itself less one letter. It holds no record.
+SEARCH_WORDS = Table(
+    "search_word",
+    Row.metadata,
+    Column("variant", String(24), primary_key=True),
+    Column("word", String(24), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+
+# --------------------------------------------------------------------------------------------- what people arrange
+
+
+class Tag(Recorded):
+    """A word that people stick on records of any kind."""
+
+    __tablename__ = "tag"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    name = words(N_("Name"), 60, required=True, unique=True)
+    color = choice(
+        N_("Color"),
+        {
+            "grey": N_("Grey"),
+            "blue": N_("Blue"),
+            "green": N_("Green"),
+            "amber": N_("Amber"),
+            "red": N_("Red"),
+            "violet": N_("Violet"),
+        },
+        default="grey",
+    )
+
+    __table_args__ = (UniqueConstraint("name"),)
+
+    def __str__(self):
+        return self.name
+
+
+class Tagging(Row):
+    """A tag on a record: seen with the record, set and taken off by whoever may edit it."""
+
+    __tablename__ = "tagging"
+    __sight__ = "scoped"
+    __through__ = "record"
+    __written_with_record__ = True
+
+    tag_id = link("tag", N_("Tag"), required=True)
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
+
+    tag = relationship("Tag")
+
+    __table_args__ = (
+        UniqueConstraint("tag_id", "entity", "record_id"),
+        Index("ix_tagging_record", "entity", "record_id"),
+    )
+
+
+class CustomField(Recorded):
+    """A field that the firm added to an entity. Its values stand in the records' `custom`, under its name."""
+
+    __tablename__ = "custom_field"
+    __sight__ = "reference"
+    __search__ = ("name",)
+
+    entity = words(N_("Entity"), 40, required=True)
+    name = words(N_("Key"), 40, required=True)
+    kind = choice(
+        N_("Kind"),
+        {
+            "text": N_("Text"),
+            "long_text": N_("Long text"),
+            "number": N_("Number"),
+            "decimal": N_("Decimal number"),
+            "money": N_("Money"),
+            "date": N_("Date"),
+            "moment": N_("Date and time"),
+            "yes_no": N_("Yes or no"),
+            "choice": N_("Choice"),
+            "choices": N_("Several choices"),
+            "mail": N_("E-mail"),
+            "phone": N_("Phone"),
+            "link": N_("Web address"),
+            "record": N_("Link to a record"),
+        },
+        default="text",
+    )
+    labels = column(JSON, nullable=False, default=dict, info={"label": N_("Labels")})  # language -> label
+    choices = column(JSON, nullable=False, default=list, info={"label": N_("Choices")})  # value, labels
+    target = words(N_("Links to"), 40)  # entity, for the kind "record"
+    default = column(JSON(none_as_null=True), nullable=True, info={"label": N_("Default")})
+    department_ids = column(JSON, nullable=False, default=list, info={"label": N_("Departments")})  # []: all
+    is_required = column(Boolean, nullable=False, default=False, info={"label": N_("Required")})
+    is_indexed = column(Boolean, nullable=False, default=False, info={"label": N_("Indexed")})
+    is_active = column(Boolean, nullable=False, default=True, info={"label": N_("In use")})
+    position = column(Integer, nullable=False, default=0, info={"label": N_("Position")})
+
+    __table_args__ = (UniqueConstraint("entity", "name"),)
+
+    def __str__(self):
+        return self.labels.get("en") or next(iter(self.labels.values()), self.name)
+
+
+class ImportMapping(Recorded):
+    """How the columns of files of one shape were mapped to ours: remembered for the next file like it."""
+
+    __tablename__ = "import_mapping"
+    __sight__ = "reference"
+
+    entity = words(N_("Entity"), 40, required=True)
+    shape = words(N_("Shape"), 64, required=True)  # SHA-256 over the headers
+    mapping = column(JSON, nullable=False, default=dict, info={"label": N_("Mapping")})
+
+    __table_args__ = (UniqueConstraint("entity", "shape"),)
+
+    def __str__(self):
+        return f"{self.entity} {self.shape[:8]}"
+
+
+class DuplicatePair(Row):
+    """Two records that look like one; seen by who sees both. `reasons` says why, as sentences with their weight."""
+
+    __tablename__ = "duplicate_pair"
+    __sight__ = "scoped"
+    __through__ = "pair"
+
+    entity = words(N_("Entity"), 40, required=True)
+    one_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    other_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    score = column(Integer, nullable=False, info={"label": N_("Likeness %")})
+    reasons = column(JSON, nullable=False, default=list, info={"label": N_("Reasons")})
+    state = choice(N_("State"), {"open": N_("Open"), "dismissed": N_("No duplicate")}, default="open")
+    found_at = moment(N_("Found"), required=True)
+
+    __table_args__ = (
+        UniqueConstraint("entity", "one_id", "other_id"),
+        CheckConstraint("one_id < other_id", name="in_order"),
+        Index("ix_duplicate_pair_open", "entity", "state", "score", "id"),
+        Index("ix_duplicate_pair_other", "entity", "other_id"),
+    )
+
+
+# --------------------------------------------------------------------------------------------- work and post
+
+
+class Job(Row):
+    """Work that outlasts a request, done by `run.py work` for the person who asked. This row is the truth about it."""
+
+    __tablename__ = "job"
+    __sight__ = "scoped"
+
+    kind = words(N_("Kind"), 40, required=True)
+    title = words(N_("Title"), 200, required=True)
+    state = choice(
+        N_("State"),
+        {
+            "draft": N_("Being prepared"),
+            "waiting": N_("Waiting"),
+            "running": N_("Running"),
+            "done": N_("Done"),
+            "failed": N_("Failed"),
+            "stopped": N_("Stopped"),
+        },
+        default="waiting",
+    )
+    params = column(JSON, nullable=False, default=dict, info={"label": N_("Parameters")})
+    result = column(JSON, nullable=False, default=dict, info={"label": N_("Result")})
+    done = column(Integer, nullable=False, default=0, info={"label": N_("Done")})
+    total = column(Integer, nullable=False, default=0, info={"label": N_("Of")})
+    note = words(N_("Note"), 300)
+    error = prose(N_("Error"))
+    attempts = column(Integer, nullable=False, default=0, info={"label": N_("Attempts")})
+    department_id = link("department", N_("Department"), required=True)
+    owner_id = link("staff", N_("For"), required=True)
+    change_set_id = link("change_set", N_("Change set"))
+    created_at = moment(N_("Created"), required=True)
+    started_at = moment(N_("Started"))
+    beat_at = moment(N_("Last sign of life"))
+    finished_at = moment(N_("Finished"))
+
+    department = relationship("Department")
+    owner = relationship("Staff")
+    files = relationship("JobFile", back_populates="job", cascade="all, delete-orphan", order_by="JobFile.id")
+
+    __table_args__ = (Index("ix_job_state", "state", "id"),)
+
+    @property
+    def is_over(self):
+        return self.state in ("done", "failed", "stopped")
+
+    def __str__(self):
+        return self.title
+
+
+class JobFile(Row):
+    """A file that a job works on, or that it made."""
+
+    __tablename__ = "job_file"
+    __sight__ = "scoped"
+    __through__ = "job"
+
+    job_id = link("job", N_("Job"), required=True)
+    role = words(N_("Role"), 20, required=True)
+    name = words(N_("File name"), 200, required=True)
+    media_type = words(N_("Media type"), 100, required=True)
+    size = column(Integer, nullable=False, info={"label": N_("Bytes")})
+    sha256 = words(N_("SHA-256"), 64, required=True)
+    content = column(LargeBinary, nullable=False, deferred=True, info={"label": N_("Content")})
+
+    job = relationship("Job", back_populates="files")
+
+    def __str__(self):
+        return self.name
+
+
+class OutboxMessage(Row):
+    """Something that is to leave the house, written with the change that caused it; a worker sends it, once."""
+
+    __tablename__ = "outbox_message"
+    __sight__ = "scoped"
+
+    channel = words(N_("Channel"), 20, required=True)
+    address = words(N_("To"), 300, required=True)
+    payload = column(JSON, nullable=False, default=dict, info={"label": N_("Content")})
+    state = choice(
+        N_("State"),
+        {
+            "waiting": N_("Waiting"),
+            "claimed": N_("Being sent"),
+            "sent": N_("Sent"),
+            "unclear": N_("Perhaps sent"),
+            "failed": N_("Failed"),
+        },
+        default="waiting",
+    )
+    attempts = column(Integer, nullable=False, default=0, info={"label": N_("Attempts")})
+    error = prose(N_("Error"))
+    department_id = link("department", N_("Department"), required=True)
+    owner_id = link("staff", N_("By"), required=True)
+    created_at = moment(N_("Created"), required=True)
+    due_at = moment(N_("Not before"), required=True)
+    claimed_at = moment(N_("Claimed"))
+    sent_at = moment(N_("Sent"))
+
+    __table_args__ = (Index("ix_outbox_message_state", "state", "due_at", "id"),)
+
+    def __str__(self):
+        return f"{self.channel}: {self.address}"
+
+
+# Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.
+INDEX_TABLES = frozenset({SEARCH_WORDS.name})
 
 # FAB's own tables, named one by one: a new one that comes with an update must be judged before it is used.
 SECURITY_TABLES = frozenset(
@@ -881,6 +1159,22 @@ ENTITIES = {
     for mapper in sorted(Row.registry.mappers, key=lambda mapper: mapper.class_.__name__)
     if issubclass(mapper.class_, Row)
 }
+
+# A long list is walked along an index, never sorted: each order has one for who sees every row, and one behind
+# the department for who sees a part.
+for _model in ENTITIES.values():
+    _columns = _model.__table__.c
+    if "department_id" in _columns and issubclass(_model, Owned):
+        Index(f"ix_{_model.__tablename__}_department_id", _columns.department_id, _columns.id)
+    for _name in _model.__sorts__:
+        Index(f"ix_{_model.__tablename__}_by_{_name}", _columns[_name], _columns.id)
+        if "department_id" in _columns:
+            Index(
+                f"ix_{_model.__tablename__}_department_by_{_name}",
+                _columns.department_id,
+                _columns[_name],
+                _columns.id,
+            )
 
 # SQLite gives the id of a deleted last row to the next one; the history of the one would become the other's past.
 for _model in ENTITIES.values():

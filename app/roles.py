@@ -33,6 +33,11 @@ VERBS = {
     "number_series": ("see", "edit", "add"),
     "account": ("see", "edit"),  # sign-in names, passwords, roles
     "sales_report": SEE,
+    "tag": WRITE,
+    "custom_field": WRITE,
+    "import_mapping": WRITE,
+    "job": WRITE,  # work that outlasts a request: everyone his own
+    "outbox_message": ("see", "add"),
 }
 
 
@@ -60,21 +65,34 @@ def widened(grants):
 
 BUSINESS = ("company", "contact", "deal", "activity", "ticket", "campaign", "invoice", "payment")
 
-EVERYONE = reads("department", "staff", "pipeline", "stage", "product", "tax_rate", reach=ALL)
+EVERYONE = [
+    *reads(
+        "department", "staff", "pipeline", "stage", "product", "tax_rate", "tag", "custom_field", reach=ALL
+    ),
+    *works("job", "outbox_message", reach=OWN),
+]
+# For whoever works on records of his own, not only reads.
+HANDS_ON = [Grant("tag", ("add",), ALL), *works("import_mapping", reach=ALL)]
+# Heads arrange their people's fields and tags; which fields, says `rules/custom_fields.py`.
+ARRANGES = works("tag", "custom_field", reach=ALL)
 
 SALES = [
+    *HANDS_ON,
     *works("company", "contact", "deal", "activity", reach=DEPARTMENT),
     *reads("invoice", "payment", "sales_report", reach=DEPARTMENT),
 ]
 SUPPORT = [
+    *HANDS_ON,
     *reads("company", "contact", reach=ALL),
     *works("ticket", "activity", reach=DEPARTMENT),
 ]
 MARKETING = [
+    *HANDS_ON,
     *reads("company", "contact", reach=ALL),
     *works("campaign", "activity", reach=DEPARTMENT),
 ]
 FINANCE = [
+    *HANDS_ON,
     *reads("company", reach=ALL, only="customer"),
     *reads("deal", reach=ALL, only="won"),
     *works("invoice", "number_series", reach=ALL),
@@ -88,10 +106,10 @@ ROLES = {
     "support": SUPPORT,
     "marketing": MARKETING,
     "finance": FINANCE,
-    "head of sales": widened(SALES),
-    "head of support": widened(SUPPORT),
-    "head of marketing": widened(MARKETING),
-    "head of finance": widened(FINANCE),
+    "head of sales": [*widened(SALES), *ARRANGES],
+    "head of support": [*widened(SUPPORT), *ARRANGES],
+    "head of marketing": [*widened(MARKETING), *ARRANGES],
+    "head of finance": [*widened(FINANCE), *ARRANGES],
     "director": reads(*BUSINESS, "sales_report", reach=ALL),
     "reader": reads(*BUSINESS, reach=DEPARTMENT),
     "admin": works(
@@ -103,6 +121,9 @@ ROLES = {
         "product",
         "tax_rate",
         "number_series",
+        "tag",
+        "custom_field",
+        "import_mapping",
         reach=ALL,
     ),
 }

@@ -1,14 +1,33 @@
-"""The index of words and its one question. Every searchable record has one entry, kept up in the same transaction."""
+"""The index of words and its questions. Every searchable record has one entry, kept up in the same transaction.
+
+FTS5 (SQLite) and pg_trgm (PostgreSQL) only fetch candidates by their trigrams; what matches, how well, and in which
+order is decided by the folded text alone, so both engines give the same answers.
+"""
+
+import re
+from itertools import islice
 
 from anyascii import anyascii
-from sqlalchemy import and_, delete, event, insert, select
-from sqlalchemy.orm import aliased
+from rapidfuzz.distance import OSA
+from sqlalchemy import column, delete, event, exists, func, insert, or_, select, table
+from sqlalchemy.dialects import postgresql, sqlite
 
+from app import access
 from app.access import DOOR, deleted_in
-from app.extensions import Session
-from app.models import SearchEntry
+from app.extensions import Session, db
+from app.models import ENTITIES, SEARCH_WORDS, SearchEntry
 
 LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
+MOST_WORDS = 8
+MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
+NEAREST = 8  # words that a misspelt one may mean
+_SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
+
+_ENTRY = SearchEntry.__table__
+_FTS = table("search_fts", column("rowid"), column("text"))
+
+
+# --------------------------------------------------------------------------------------------- folding
 
 
 def fold(text):
@@ -16,44 +35,293 @@ def fold(text):
     return " ".join(anyascii(str(text)).casefold().split())
 
 
-def matching(model, text):
-    """The condition that a row of `model` holds every word of `text` somewhere in its searchable columns."""
-    entry = aliased(SearchEntry)
-    words = [entry.text.contains(word, autoescape=True) for word in fold(text)[:LONGEST].split()]
-    return model.id.in_(
-        select(entry.record_id).where(entry.entity == model.__tablename__, and_(True, *words))
-    )
+def digits_of(phone):
+    """A phone number as digits, however it was typed: "+49 (0)30 / 123-45" -> "493012345"."""
+    digits = re.sub(r"\D", "", re.sub(r"\(0\)", "", phone))
+    return digits.removeprefix("00")
+
+
+def text_of(values, columns):
+    """What an entry says: the folded words, two blanks before each, so that a word's start has trigrams of its own.
+
+    `values` maps the columns of a record to their values; `columns` are the table's columns that are searched.
+    """
+    words = []
+    for one in columns:
+        value = values.get(one.name)
+        if value in (None, ""):
+            continue
+        words += fold(value).split()
+        if one.info.get("format") == "phone" and (digits := digits_of(str(value))):
+            words.append(digits)
+    return "".join(f"  {word}" for word in words)
+
+
+def searched_columns(model):
+    return [model.__table__.c[name] for name in model.__search__]
+
+
+def words_of(text):
+    """The folded words of a search; a phone number is one word of digits, as the entries hold it."""
+    text = text[:LONGEST]
+    if re.fullmatch(r"\s*(\+|0)[\d\s()/.\-]{2,}", text):
+        return [digits_of(text)]
+    return fold(text).split()[:MOST_WORDS]
+
+
+# --------------------------------------------------------------------------------------------- the questions
+
+
+def matching(model, text, *, near=None, by_row=False, departments=None):
+    """The condition that a row of `model` holds every word of `text` in its searchable columns.
+
+    A word of one or two letters stands at the start of a word, a longer one anywhere. `near` maps a word to the words
+    it may have meant. `by_row` asks for each row instead of fetching candidates: for words that most rows hold.
+    `departments`, where the rows asked for are known to lie in them, spares the index the others' rows.
+    The entries are asked past the rule of sight, because nothing of them comes out but rows of `model`.
+    """
+    entry = _ENTRY.alias()
+    words = [[word, *(near or {}).get(word, ())] for word in words_of(text)]
+    holds = [or_(*(_holds(entry, one) for one in ways)) for ways in words]
+    this = entry.c.entity == model.__tablename__
+    if by_row:
+        return exists(access.vouched(select(1).where(this, entry.c.record_id == model.id, *holds)))
+    ids = select(entry.c.record_id).where(this, *holds)
+    if db.engine.dialect.name == "sqlite":
+        if query := _fts_query(words, departments):
+            fts = _FTS.alias()
+            ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
+            ids = ids.where(fts.c.text.op("MATCH")(query))
+    elif departments is not None:
+        ids = ids.where(entry.c.department_id.in_(sorted(departments)))
+    return model.id.in_(access.vouched(ids))
+
+
+def near(session, text):
+    """Word of a search -> the known words at one letter's distance, for searches that find nothing as typed.
+
+    A word and each of it less one letter are looked up among the same of all known words (the symmetric deletes of
+    Garbe's SymSpell); optimal string alignment then says how far they really are.
+    """
+    found = {}
+    for word in words_of(text):
+        if not _SPELT.fullmatch(word):
+            continue
+        like = select(SEARCH_WORDS.c.word).where(SEARCH_WORDS.c.variant.in_(_variants(word))).distinct()
+        known = session.connection().scalars(like, execution_options={DOOR: True}).all()
+        close = [other for other in known if other != word and OSA.distance(word, other, score_cutoff=1) <= 1]
+        found[word] = sorted(close, key=lambda other: (other[0] != word[0], other))[:NEAREST]
+    return {word: ways for word, ways in found.items() if ways}
+
+
+def find(session, text, models, *, limit=20, most=200):
+    """The best matches among these entities that the session's principal sees, as (score 0–100, row), best first.
+
+    One SELECT an entity; only when none of them finds anything, misspelt words are looked up and one more each.
+    """
+    words = words_of(text)
+    if not words:
+        return []
+    rows = [row for model in models for row in session.scalars(_newest(model, text, most))]
+    spelt = {}
+    if not rows:
+        spelt = near(session, text)
+        if spelt:
+            rows = [row for model in models for row in session.scalars(_newest(model, text, most, spelt))]
+    scored = [(score(words, entry_for(row)["text"], spelt), row) for row in rows]
+    order = {model.__tablename__: place for place, model in enumerate(models)}
+    scored.sort(key=lambda pair: (-pair[0], order[pair[1].__tablename__], -pair[1].id))
+    return scored[:limit]
+
+
+def _newest(model, text, most, spelt=None):
+    return select(model).where(matching(model, text, near=spelt)).order_by(model.id.desc()).limit(most)
+
+
+def score(words, text, near=None):
+    """How well an entry's text answers the words, 0 to 100: whole words before beginnings before parts before
+    misspellings, and what stands first in the record before what stands last.
+    """
+    held = text.split()
+    total = 0.0
+    for word in words:
+        best = 0.0
+        for place, other in enumerate(held):
+            if other == word:
+                value = 100
+            elif other.startswith(word):
+                value = 85
+            elif word in other and len(word) > 2:
+                value = 60
+            elif any(one in other for one in (near or {}).get(word, ())):
+                value = 45
+            else:
+                continue
+            best = max(best, value - min(place, 10))
+        total += best
+    return round(total / len(words), 2)
+
+
+def _holds(entry, word):
+    """That the entry's text has the word; SQLite's LIKE is slow and knows no case beyond ASCII, so `instr`."""
+    pattern = word if len(word) > 2 else f" {word}"
+    if db.engine.dialect.name == "sqlite":
+        return func.instr(entry.c.text, pattern) > 0
+    return entry.c.text.contains(pattern, autoescape=True)
+
+
+def _fts_query(words, departments):
+    """What FTS5 is asked: every trigram of every word, within the marks of the departments."""
+    parts = []
+    for ways in words:
+        alternatives = [" AND ".join(_quoted(gram) for gram in _trigrams(word)) for word in ways]
+        if all(alternatives):
+            parts.append("(" + " OR ".join(f"({one})" for one in alternatives) + ")")
+    if departments is not None and parts:
+        parts.append("(" + " OR ".join(_quoted(_mark(one)) for one in sorted(departments)) + ")")
+    return " AND ".join(parts)
+
+
+def _trigrams(word):
+    padded = word if len(word) > 2 else f"  {word}"[-3:]
+    return [padded[start : start + 3] for start in range(len(padded) - 2)][:LONGEST]
+
+
+def _quoted(text):
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _mark(department_id):
+    """A department as three letters that no text holds; migration 0002 writes the same before each entry."""
+    return chr(57344) + chr(57344 + (department_id >> 12)) + chr(57344 + (department_id & 4095))
+
+
+# --------------------------------------------------------------------------------------------- keeping it up
 
 
 def entry_for(row):
     """The values of the row's entry, or None when its table is not searchable."""
-    columns = type(row).__search__
-    if not columns:
+    if not type(row).__search__:
         return None
+    return entry_of(type(row), {name: getattr(row, name) for name in ("id", *type(row).__search__)}, row)
+
+
+def entry_of(model, values, row=None):
+    """The entry of a record given by its values; `values` may hold the department, `row` does."""
+    department = values.get("department_id") if row is None else getattr(row, "department_id", None)
     return {
-        "entity": row.__tablename__,
-        "record_id": row.id,
-        "department_id": getattr(row, "department_id", None),
-        "text": fold(" ".join(str(value) for column in columns if (value := getattr(row, column)))),
+        "entity": model.__tablename__,
+        "record_id": values["id"],
+        "department_id": department,
+        "text": text_of(values, searched_columns(model)),
     }
+
+
+def put(connection, entries, *, new=False):
+    """Write these entries, in place of those there were unless all their records are `new`."""
+    if not entries:
+        return
+    if not new:
+        keys = {}
+        for entry in entries:
+            keys.setdefault(entry["entity"], []).append(entry["record_id"])
+        for entity, ids in keys.items():
+            take(connection, entity, ids)
+    connection.execute(insert(_ENTRY), entries, execution_options={DOOR: True})
+    _learn(connection, entries)
+
+
+def take(connection, entity, ids):
+    """Remove the entries of these records."""
+    for chunk in _chunks(ids):
+        this = (_ENTRY.c.entity == entity, _ENTRY.c.record_id.in_(chunk))
+        connection.execute(delete(_ENTRY).where(*this), execution_options={DOOR: True})
+
+
+def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
+    """Make all entries anew from the records; `step` hears of each entity and how many of its rows are done."""
+    connection, options = session.connection(), {DOOR: True}
+    connection.execute(delete(SEARCH_WORDS), execution_options=options)
+    connection.execute(delete(_ENTRY), execution_options=options)
+    for name, model in ENTITIES.items():
+        if not model.__search__:
+            continue
+        last, columns = 0, [model.__table__.c.id, *searched_columns(model)]
+        if "department_id" in model.__table__.c:
+            columns.append(model.__table__.c.department_id)
+        while True:
+            some = (
+                select(*columns)
+                .where(model.__table__.c.id > last)
+                .order_by(model.__table__.c.id)
+                .limit(chunk)
+            )
+            rows = connection.execute(some, execution_options=options).mappings().all()
+            if not rows:
+                break
+            put(connection, [entry_of(model, row) for row in rows], new=True)
+            last = rows[-1]["id"]
+            step(name, len(rows))
+
+
+def is_stale(session):
+    """Whether there are entries, but no words learnt from them: the index was written by an older Foyer."""
+    connection, options = session.connection(), {DOOR: True}
+    any_entry = connection.execute(select(_ENTRY.c.id).limit(1), execution_options=options).first()
+    any_word = connection.execute(select(SEARCH_WORDS.c.word).limit(1), execution_options=options).first()
+    return any_entry is not None and any_word is None
+
+
+def _variants(word):
+    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
+
+
+def _learn(connection, entries):
+    """Remember the words of new entries, for those who misspell them."""
+    words = {word for entry in entries for word in entry["text"].split() if _SPELT.fullmatch(word)}
+    options = {DOOR: True}
+    fresh = []
+    for chunk in _chunks(sorted(words)):
+        this = (SEARCH_WORDS.c.variant.in_(chunk), SEARCH_WORDS.c.variant == SEARCH_WORDS.c.word)
+        known = connection.scalars(select(SEARCH_WORDS.c.word).where(*this), execution_options=options).all()
+        fresh += sorted(set(chunk).difference(known))
+    if fresh:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(
+            dialect.insert(SEARCH_WORDS).on_conflict_do_nothing(),
+            [{"variant": variant, "word": word} for word in fresh for variant in sorted(_variants(word))],
+            execution_options=options,
+        )
+
+
+def _chunks(items, size=500):
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk
 
 
 @event.listens_for(Session, "after_flush")
 def _keep_up(session, context):
     gone = [row for row in deleted_in(context) if getattr(row, "__search__", ())]
-    changed = [row for row in (*session.new, *session.dirty) if getattr(row, "__search__", ()) and row not in gone]
+    changed = [
+        row
+        for row in (*session.new, *session.dirty)
+        if getattr(row, "__search__", ()) and row not in gone and _is_found_by(session, row)
+    ]
     if not changed and not gone:
         return
-    connection, options = session.connection(), {DOOR: True}
-    table = SearchEntry.__table__
-    by_entity = {}
-    for row in (*changed, *gone):
-        if row not in session.new:
-            by_entity.setdefault(row.__tablename__, []).append(row.id)
-    for entity, keys in by_entity.items():
-        connection.execute(
-            delete(table).where(table.c.entity == entity, table.c.record_id.in_(keys)),
-            execution_options=options,
-        )
-    if changed:
-        connection.execute(insert(table), [entry_for(row) for row in changed], execution_options=options)
+    connection = session.connection()
+    for row in gone:
+        take(connection, row.__tablename__, [row.id])
+    fresh = [row for row in changed if row in session.new]
+    put(connection, [entry_for(row) for row in fresh], new=True)
+    put(connection, [entry_for(row) for row in changed if row not in session.new])
+
+
+def _is_found_by(session, row):
+    """Whether what this flush changes about a row is in its entry."""
+    if row in session.new:
+        return True
+    names = {*type(row).__search__, "department_id"}
+    history = db.inspect(row).attrs
+    return any(name in history and history[name].history.has_changes() for name in names)

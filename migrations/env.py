@@ -24,8 +24,21 @@ def render_item(kind, item, autogen_context):
     return False
 
 
+def include_name(name, kind, parents):
+    """FTS5 keeps its tables itself; models.py does not know them."""
+    return not (kind == "table" and name.startswith("search_fts"))
+
+
+def include_object(item, _name, kind, _reflected, _compared_to):
+    """An index of PostgreSQL's own kind is not missed on SQLite."""
+    is_gin = kind == "index" and item.dialect_options["postgresql"].get("using") == "gin"
+    return not is_gin or context.get_context().dialect.name == "postgresql"
+
+
 def configure(**how):
     context.configure(
+        include_name=include_name,
+        include_object=include_object,
         target_metadata=db.metadata,
         compare_type=True,
         render_as_batch=True,
