@@ -34,6 +34,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import declared_attr, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
@@ -839,6 +840,11 @@ class ChangeSet(Row):
     undoes = relationship("ChangeSet", remote_side="ChangeSet.id", foreign_keys=[undoes_id])
     changes = relationship("Change", back_populates="change_set", viewonly=True)
 
+    __table_args__ = (Index("ix_change_set_at", "at", "id"),)
+
+
+_IS_DELETION = text("action = 'delete'")
+
 
 class Change(Row):
     """One row that was added, edited or deleted: `values` maps a column to [before, after].
@@ -851,7 +857,9 @@ class Change(Row):
     __sight__ = "scoped"
     __through__ = "root"
 
-    change_set_id = link("change_set", N_("Change set"), required=True)
+    change_set_id = column(
+        ForeignKey("change_set.id"), nullable=False, info={"label": N_("Change set")}
+    )  # indexed with what it is about
     entity = words(N_("Entity"), 40, required=True)
     record_id = column(Integer, nullable=False, info={"label": N_("Record")})
     root_entity = words(N_("Record kind"), 40, required=True)
@@ -865,7 +873,12 @@ class Change(Row):
 
     change_set = relationship("ChangeSet", back_populates="changes")
 
-    __table_args__ = (Index("ix_change_root", "root_entity", "root_id", "id"),)
+    __table_args__ = (
+        Index("ix_change_root", "root_entity", "root_id", "id"),
+        Index("ix_change_record", "entity", "record_id", "id"),  # what was done to a row since
+        Index("ix_change_of_set", "change_set_id", "entity", "record_id", "id"),
+        Index("ix_change_deletion", "id", sqlite_where=_IS_DELETION, postgresql_where=_IS_DELETION),  # the trash
+    )
 
 
 class SearchEntry(Row):
