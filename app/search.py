@@ -24,7 +24,7 @@ NEAREST = 8  # words that a misspelt one may mean
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
 _ENTRY = SearchEntry.__table__
-_FTS = table("search_fts", column("rowid"), column("text"))
+_FTS = table("search_fts", column("rowid"), column("search_fts"))  # the second asks all of its columns
 
 
 # --------------------------------------------------------------------------------------------- folding
@@ -91,7 +91,7 @@ def matching(model, text, *, near=None, by_row=False, departments=None):
         if query := _fts_query(words, departments):
             fts = _FTS.alias()
             ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
-            ids = ids.where(fts.c.text.op("MATCH")(query))
+            ids = ids.where(fts.c.search_fts.op("MATCH")(query))
     elif departments is not None:
         ids = ids.where(entry.c.department_id.in_(sorted(departments)))
     return model.id.in_(access.vouched(ids))
