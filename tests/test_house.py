@@ -12,7 +12,8 @@ from sqlalchemy import select, text
 from app import models, roles
 from app.models import ENTITIES, INDEX_TABLES, SECURITY_TABLES, Row
 from app.views import APIS, MENU, MENU_MORE, OFF_MENU, base
-from app.views.base import PageView, RecordView
+from app.views.base import PageView
+from app.views.records import RecordView
 from tests import databases
 from tests.prove import scope
 

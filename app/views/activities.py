@@ -11,8 +11,9 @@ from werkzeug.datastructures import MultiDict
 from app.extensions import N_, db
 from app.models import Activity
 from app.rules import RuleBroken
-from app.views.base import RecordView, allows, expose, safe_target
+from app.views.base import allows, expose, safe_target
 from app.views.reading import day, moment
+from app.views.records import RecordView
 
 SUBJECTS = Activity.__subjects__
 KINDS = (

@@ -15,10 +15,11 @@ from app.extensions import db
 from app.ledger import plain
 from app.rules import RuleBroken
 from app.views import cells, forms
-from app.views.base import ApiView, allows, expose, view_of
+from app.views.base import ApiView, allows, expose
 from app.views.campaigns import CampaignView
 from app.views.companies import CompanyView, ContactView
 from app.views.deals import DealView
+from app.views.records import view_of
 from app.views.tickets import TicketView
 
 

@@ -12,8 +12,9 @@ from app.extensions import N_, db
 from app.models import Campaign, CampaignMember, Contact
 from app.rules import RuleBroken, campaigns
 from app.views import cells
-from app.views.base import RecordView, allows, expose, view_of
+from app.views.base import allows, expose
 from app.views.companies import ContactView
+from app.views.records import RecordView, view_of
 
 MEMBERS_SHOWN = 100
 

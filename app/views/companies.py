@@ -10,8 +10,8 @@ from sqlalchemy.orm import selectinload
 from app.extensions import N_, db
 from app.models import Campaign, Company, Contact, Deal, Invoice, Ticket
 from app.views import activities, cells
-from app.views.base import RecordView
 from app.views.reading import day, money
+from app.views.records import RecordView
 
 BOX_ROWS = 8
 

@@ -14,11 +14,12 @@ from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
 from app.rules import RuleBroken, boards, deals
 from app.rules.money import typed_number
 from app.views import activities, cells
-from app.views.base import RecordView, allows, expose
+from app.views.base import allows, expose
 from app.views.boards import BoardRoutes
 from app.views.errors import sentence
 from app.views.forms import Unclear, find_named, named
 from app.views.reading import day, money, today
+from app.views.records import RecordView
 
 
 class DealView(BoardRoutes, RecordView):

@@ -14,8 +14,9 @@ from app.models import Deal, Document, Invoice, InvoiceLine, Payment
 from app.rules import RuleBroken, invoices
 from app.rules.money import typed_number
 from app.security import is_storable
-from app.views.base import RecordView, allows, expose
+from app.views.base import allows, expose
 from app.views.reading import money, today
+from app.views.records import RecordView
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from app.extensions import N_, db
 from app.models import Deal, Department, Pipeline, Product, Staff, Stage, TaxRate, Ticket
 from app.rules import RuleBroken
 from app.views import forms
-from app.views.base import PageView, RecordView, allows, expose
+from app.views.base import PageView, allows, expose
 from app.views.companies import box
 from app.views.reading import today
+from app.views.records import RecordView
 
 
 class ProductView(RecordView):

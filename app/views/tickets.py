@@ -13,9 +13,10 @@ from app.models import Staff, Stage, Ticket, TicketMessage
 from app.rules import RuleBroken, boards, tickets
 from app.security import is_storable
 from app.views import activities, cells
-from app.views.base import RecordView, allows, expose
+from app.views.base import allows, expose
 from app.views.boards import BoardRoutes
 from app.views.reading import day, moment, today
+from app.views.records import RecordView
 
 
 class TicketView(BoardRoutes, RecordView):

@@ -1,0 +1,341 @@
+"""Records: sheet, forms, delete and history of one entity, all from its model. A deed is a route of its own."""
+
+from flask import abort, current_app, flash, g, jsonify, make_response, redirect, request
+from flask_babel import gettext
+from sqlalchemy import Text, or_, select
+from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.exc import StaleDataError
+from wtforms.validators import InputRequired
+
+from app import filters, roles, search, security
+from app.extensions import db
+from app.models import Department, Pipeline, Staff, Stage
+from app.rules import RuleBroken
+from app.views import cells, forms, history
+from app.views.base import allows, expose, safe_target, wants_json
+from app.views.lists import ListView
+
+_VIEWS = {}
+
+
+def view_of(kind):
+    """The registered view of this class: whoever needs another entity's forms and filters asks it."""
+    return _VIEWS[kind]
+
+
+class RecordView(ListView):
+    """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
+
+    A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
+    routes of its own, and what stands around the facts through `around`.
+    """
+
+    is_edited_by_deeds = False  # no add, edit and delete forms
+    told_elsewhere = ()  # columns that the sheet shows beside the facts
+
+    def __init__(self):
+        self.entity = self.model.__tablename__
+        if self.is_edited_by_deeds:
+            self.exclude_route_methods = {"new", "edit", "delete"}
+        super().__init__()
+        cells.PATHS[self.entity] = self.route_base
+        _VIEWS[type(self)] = self
+
+    # ---- pages
+
+    @expose("/<int:pk>")
+    @allows("see")
+    def show(self, pk):
+        return self.sheet(self.find(pk))
+
+    @expose("/new", methods=["GET", "POST"])
+    @allows("add")
+    def new(self):
+        row = self.model(**self.defaults())
+        form = self.form(row, formdata=request.form if request.method == "POST" else None)
+        if request.method == "GET":
+            self._prefill(form)
+            return self._form_page(form)
+        try:
+            if form.validate():
+                form.apply(row)
+                db.session.add(row)
+                self.before_save(row, form)
+                db.session.commit()
+                flash(gettext("“%(name)s” was added.", name=row), "success")
+                return redirect(
+                    safe_target(request.form.get("next")) if request.form.get("next") else self.path(row)
+                )
+        except RuleBroken as error:
+            self._put_on_form(error, form)
+        return self._form_page(form, status=422)
+
+    @expose("/<int:pk>/edit", methods=["GET", "POST"])
+    @allows("edit")
+    def edit(self, pk):
+        row = self.find(pk)
+        self.check_editable(row)
+        if request.method == "GET":
+            return self._form_page(self.form(row), row)
+        form = self.form(row, formdata=request.form)
+        if form.version.data != str(row.version):
+            return self._conflict(form, row)
+        name = str(row)
+        try:
+            if form.validate():
+                form.apply(row)
+                self.before_save(row, form)
+                db.session.commit()
+                flash(gettext("“%(name)s” was saved.", name=row), "success")
+                return redirect(self.path(row))
+        except RuleBroken as error:
+            self._put_on_form(error, form)
+        except StaleDataError:
+            db.session.rollback()
+            return self._conflict(form, row)
+        db.session.rollback()
+        return self._form_page(form, row, status=422, name=name)
+
+    @expose("/<int:pk>/delete", methods=["POST"])
+    @allows("delete")
+    def delete(self, pk):
+        row = self.find(pk)
+        self.check_editable(row)
+        if not request.form.get("version"):
+            abort(409)  # nobody deletes what he has not looked at
+        self.check_version(row)
+        name = str(row)
+        db.session.delete(row)
+        db.session.commit()
+        flash(gettext("“%(name)s” was deleted.", name=name), "success")
+        return redirect(self.route_base + "/")
+
+    @expose("/<int:pk>/history")
+    @allows("see")
+    def history(self, pk):
+        row, before = self.find(pk), request.args.get("before")
+        if before is not None and (before := filters.natural(before)) is None:
+            abort(400)
+        entries, following = history.entries(db.session, row, before=before)
+        next_href = f"{self.path(row)}/history?before={following}" if following else None
+        return self.page(
+            "records/history.html", row=row, entries=entries, href=self.path(row), next_href=next_href
+        )
+
+    @expose("/pick")
+    @allows("see")
+    def pick(self):
+        """Suggestions for a link field: the records that hold the words, as the field writes them."""
+        words = request.args.get("q", "").strip()
+        statement = select(self.model).order_by(self.model.id.desc()).limit(forms.SUGGESTED)
+        if words and security.is_storable(words):
+            statement = statement.where(search.matching(self.model, words[:200]))
+        return jsonify([{"id": row.id, "label": forms.named(row)} for row in db.session.scalars(statement)])
+
+    def may_add(self):
+        return not self.is_edited_by_deeds and super().may_add()
+
+    # ---- what subclasses say
+
+    def defaults(self):
+        """The values a new row begins with."""
+        columns = [self.model.__table__.c[name] for name in self.form_columns()]
+        values = {
+            one.name: one.default.arg for one in columns if one.default is not None and one.default.is_scalar
+        }
+        if hasattr(self.model, "department_id"):
+            values["department_id"] = g.principal.department_id
+        if hasattr(self.model, "owner_id"):
+            values["owner_id"] = g.principal.id
+        if hasattr(self.model, "currency"):
+            values["currency"] = current_app.config["SETTINGS"].CURRENCY
+        return values
+
+    def before_save(self, row, form):
+        """What the rules have to say about the row before it is stored; raises RuleBroken."""
+
+    def check_editable(self, row):
+        """Raises RuleBroken when this row may not be edited or deleted at all."""
+
+    def around(self, row):
+        """What stands around the facts of a sheet: `actions`, `related`, `timeline`, `stages` …"""
+        return {}
+
+    def form(self, row, formdata=None):
+        form = forms.form_class(self.model, self.form_columns())(formdata, obj=row)
+        if formdata is None:
+            form.version.data = str(row.version or "")
+        return self.prepare(form, row, formdata)
+
+    def form_columns(self):
+        return forms.columns_to_edit(self.model)
+
+    def sections(self, form):
+        """The parts of the form as (title, names of fields); None: one part, in the order of the fields."""
+
+    # ---- for subclasses to use
+
+    def path(self, row):
+        return f"{self.route_base}/{row.id}"
+
+    def find(self, pk):
+        """The row, or 404: foreign and absent answer alike."""
+        row = db.session.get(self.model, pk) if pk <= filters.LARGEST_ID else None
+        if row is None:
+            abort(404)
+        return row
+
+    def check_version(self, row):
+        """Refuse a deed on a row that has changed since its reader saw it; without a version it is not asked."""
+        if self.is_stale(row):
+            abort(409) if wants_json() else abort(self.stale(row))
+
+    def is_stale(self, row):
+        version = request.form.get("version", "")
+        return bool(version) and version != str(row.version)
+
+    def stale(self, row):
+        """The sheet as the record stands now, to be looked at before the deed is tried again."""
+        flash(
+            gettext("“%(name)s” was changed in the meantime. Look at it, then try again.", name=row),
+            "warning",
+        )
+        return make_response(self.sheet(row, status=409))
+
+    def sheet(self, row, status=200, **context):
+        is_open = not self.is_edited_by_deeds and self.is_editable(row)
+        shown = {
+            "template": "records/sheet.html",
+            "row": row,
+            "sections": self.facts(row),
+            "may_edit": is_open and g.principal.may("edit", self.entity),
+            "may_delete": is_open and g.principal.may("delete", self.entity),
+        }
+        shown |= self.around(row) | context
+        return self.page(shown.pop("template"), status=status, **shown)
+
+    def is_editable(self, row):
+        try:
+            self.check_editable(row)
+        except RuleBroken:
+            return False
+        return True
+
+    def facts(self, row):
+        """What the sheet says of the row: what people filled in, then who made it and when."""
+        columns = [
+            column
+            for column in forms.reading_order(self.model)
+            if column.name not in ("id", "version", "position", "content")
+        ]
+        beside = {*self.told_elsewhere, *(one.name for one in columns if getattr(row, one.name) == str(row))}
+        told = [column for column in columns if column.name not in beside and not column.info.get("stamped")]
+        stamps = [column for column in columns if column.info.get("stamped")]
+        return [
+            {"title": None, "facts": [self._fact(row, one) for one in part]}
+            for part in (told, stamps)
+            if part
+        ]
+
+    def _fact(self, row, column):
+        is_long = isinstance(column.type, Text) and getattr(row, column.name)
+        return {"label": cells.label(column), "value": cells.cell(row, column.name), "wide": bool(is_long)}
+
+    # ---- the parts of the pages
+
+    def prepare(self, form, row, formdata):
+        """Fill the choices of links, and look up the links that are typed."""
+        for field in form.fields_shown():
+            column = self.model.__table__.c.get(field.name)
+            if isinstance(field, forms.LinkField):
+                field.use(db.session, getattr(row, field.name), formdata)
+            elif column is not None and column.foreign_keys:
+                options = choices_for(self.model, field.name, row)
+                empty = (
+                    [] if any(isinstance(check, InputRequired) for check in field.validators) else [("", "–")]
+                )
+                field.choices = [*empty, *options]
+        return form
+
+    def _prefill(self, form):
+        """Links and choices given in the URL, as a related list's "add" does: `?company_id=5`, `?kind=task`."""
+        for field in form.fields_shown():
+            text = request.args.get(field.name, "")
+            key, column = filters.natural(text), self.model.__table__.c.get(field.name)
+            if key is not None and column is not None and column.foreign_keys:
+                field.data = key
+            elif column is not None and text in column.info.get("choices", ()):
+                field.data = text
+
+    def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None):
+        return self.page(
+            "records/form.html",
+            status=status,
+            form=form,
+            sections=self.sections(form),
+            row=row,
+            name=name or (str(row) if row is not None else None),
+            conflict=conflict,
+            action=action or request.path,
+            cancel=self.path(row) if row is not None else self.route_base + "/",
+            next=request.values.get("next", ""),
+        )
+
+    def _conflict(self, form, row):
+        """Somebody saved in between: show both versions, keep what was typed, take the new version along."""
+        form.validate()
+        clash = []
+        for field in form.fields_shown():
+            column = self.model.__table__.c.get(field.name)
+            if column is None or getattr(field, "not_visible", False):
+                continue
+            if getattr(row, field.name) != field.data:
+                theirs = cells.words(cells.cell(row, field.name))
+                yours = forms.typed(field)
+                clash.append({"label": cells.label(column), "yours": yours, "theirs": theirs})
+        who, at = history.last_change(db.session, row)
+        form.version.data = str(row.version)
+        form.version.raw_data = None
+        return self._form_page(form, row, status=409, conflict={"who": who, "at": at, "fields": clash})
+
+    def _put_on_form(self, error, form):
+        """A broken rule as the message of the field it speaks of, or of the whole form."""
+        db.session.rollback()
+        sentence = gettext(error.message, **error.values)
+        field = form[error.field] if error.field and error.field in form else None
+        if field is not None:
+            field.errors = [*field.errors, sentence]
+        else:
+            form.form_errors.append(sentence)
+
+def choices_for(model, name, row):
+    """What may be chosen in a link to one of the small tables, as (id, words)."""
+    target = cells.target_of(model.__table__.c[name])
+    if target is Staff:
+        people = (
+            select(Staff)
+            .where(or_(Staff.left_on.is_(None), Staff.id == getattr(row, name)))
+            .order_by(Staff.name)
+        )
+        return [(one.id, one.name) for one in db.session.scalars(people)]
+    if target is Stage:
+        of_kind = Stage.pipeline.has(Pipeline.kind == model.__tablename__)
+        is_open = or_(Stage.outcome == "open", Stage.id == row.stage_id)
+        stages = select(Stage).where(of_kind, is_open).order_by(Stage.pipeline_id, Stage.position, Stage.id)
+        found = db.session.scalars(stages.options(selectinload(Stage.pipeline))).all()
+        several = len({stage.pipeline_id for stage in found}) > 1
+        return [(one.id, f"{one.pipeline}: {one}" if several else one.name) for one in found]
+    if target is Department and model.__sight__ == "scoped":
+        return [(one.id, one.name) for one in writable_departments(model)]
+    rows = db.session.scalars(select(target).order_by(target.name, target.id))
+    return [(one.id, str(one)) for one in rows if target is not type(row) or one is not row]
+
+
+def writable_departments(model):
+    """The departments into which the principal may put rows of this model."""
+    reaches = {grant.reach for grant in g.principal.grants_for("add", model.__tablename__)}
+    departments = select(Department).order_by(Department.name)
+    if roles.ALL not in reaches:
+        near = g.principal.below if roles.BELOW in reaches else {g.principal.department_id}
+        departments = departments.where(Department.id.in_(near))
+    return db.session.scalars(departments).all()
