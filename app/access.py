@@ -160,9 +160,8 @@ def allowed(principal, verb, model, row=None):
     entity = model.__tablename__
     if model is models.ChangeSet:
         changes = models.Change.__table__.alias()
-        return row.id.in_(
-            select(changes.c.change_set_id).where(allowed(principal, verb, models.Change, changes.c))
-        )
+        seen = allowed(principal, verb, models.Change, changes.c)
+        return exists().where(changes.c.change_set_id == row.id, seen)  # set by set: the newest are asked for
     if model.__through__ in _POINTERS:
         return _through_record(principal, verb, model, row)
     if model.__through__ == "pair":
@@ -243,11 +242,17 @@ def _through_both(principal, verb, row):
 
 
 def _reach_when_gone(principal, verb, model, row):
-    """How far the grants reach without what only the record itself could have told: conditions and subjects."""
-    if hasattr(model, "__subjects__"):
-        return NO_ROW
+    """How far the grants reach without what only the record itself could have told: conditions and subjects.
+
+    Whether one saw all subjects of what is gone, only he knows for sure who made the change himself.
+    """
     grants = principal.grants_for(verb, model.__tablename__)
-    return _either(_reach(principal, grant.reach, row) for grant in grants if grant.condition is None)
+    within = _either(_reach(principal, grant.reach, row) for grant in grants if grant.condition is None)
+    if hasattr(model, "__subjects__"):
+        sets = models.ChangeSet.__table__.alias()
+        own = exists().where(sets.c.id == row.change_set_id, sets.c.by_id == principal.id)
+        within = _both(within, own)
+    return within
 
 
 def _both(one, other):
