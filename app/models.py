@@ -279,7 +279,7 @@ class Company(Owned, Addressed):
     """An organisation one does business with."""
 
     __tablename__ = "company"
-    __search__ = ("name", "email", "phone", "city", "country", "vat_id")
+    __search__ = ("name", "email", "phone", "city", "country", "vat_id", "postal_code")
     __sorts__ = ("name", "city", "country")
 
     name = words(N_("Name"), 160, required=True)
@@ -311,7 +311,7 @@ class Contact(Owned, Addressed):
     """A person one talks to, at a company or alone."""
 
     __tablename__ = "contact"
-    __search__ = ("first_name", "last_name", "email", "phone", "mobile", "city")
+    __search__ = ("first_name", "last_name", "email", "phone", "mobile", "city", "postal_code", "birth_date")
     __sorts__ = ("last_name", "first_name", "email", "city")
 
     first_name = words(N_("First name"), 80)

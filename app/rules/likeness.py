@@ -122,6 +122,7 @@ SENTENCES = {
     ("vat_id", FAR): N_("Different VAT ids."),
     ("website", SAME): N_("The same website."),
     ("website", FAR): N_("Different websites."),
+    ("third", "linked"): N_("Both look like a third record."),
 }
 
 
@@ -131,6 +132,15 @@ class Likeness:
 
     score: int  # 0 to 100
     reasons: tuple  # of (what, level, weight in bits)
+
+    @property
+    def is_contradicted(self):
+        """Whether something says plainly that these are two."""
+        return any((what, level) == ("person", "another") for what, level, _ in self.reasons)
+
+    def linked(self, score):
+        """The same, of a pair that a third record ties together."""
+        return Likeness(max(score, self.score), (("third", "linked", 0.0), *self.reasons))
 
     def as_rows(self):
         """The reasons as JSON keeps them; no value of a record stands in them."""
@@ -340,7 +350,9 @@ def levels_of_people(one, other):
     elif ("first_name", FAR) in levels:
         levels.append(("person", "unsure"))
     if one.company and other.company:
-        same = one.company == other.company or _similar(one.company, other.company) in (SAME, CLOSE)
+        same = one.company == other.company
+        if not same and not (one.company.isdigit() or other.company.isdigit()):
+            same = _similar(one.company, other.company) == CLOSE
         levels.append(("company", SAME if same else FAR))
     return levels
 
