@@ -807,11 +807,12 @@ class Document(Row):
 
 
 class ExternalKey(Row):
-    """Under which id another system knows a record of ours; imports match by it."""
+    """Under which id another system knows a record of ours; imports match by it, and keep it for whoever may edit that."""
 
     __tablename__ = "external_key"
     __sight__ = "scoped"
     __through__ = "record"
+    __written_with_record__ = True
 
     source = words(N_("Source"), 60, required=True)
     entity = words(N_("Entity"), 40, required=True)
