@@ -452,6 +452,16 @@ def _reach_of(principal, verb, model):
     return allowed(principal, verb, model, model.__table__.c)
 
 
+def ask(session, verb, model, keys):
+    """Refuse the transaction unless all these rows lie within the principal's grant of `verb`."""
+    principal = principal_of(session)
+    if principal.is_system:
+        return
+    keys = sorted(keys)
+    for start in range(0, len(keys), 10_000):
+        _ask(session, principal, verb, model, keys[start : start + 10_000])
+
+
 def _ask(session, principal, verb, model, keys):
     """Have the database say whether all these rows lie within the grant; otherwise refuse the whole transaction."""
     if getattr(model, "__sight__", None) is None:  # an account, a role: FAB's own tables

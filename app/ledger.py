@@ -31,6 +31,8 @@ from app.models import (
 
 # The ledger does not write of itself, nor of what is derived from other rows and can be made again.
 UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping)
+# Tables whose rows stand with a record, named by entity and id, and go with it.
+POINTING = ("tagging",)
 _OMITTED = {"version", "updated_at"}  # but with a deletion: a row that comes back gets a version nobody has seen
 
 
@@ -72,6 +74,76 @@ def _write(session, context):
         [{**change, "change_set_id": key} for change in changes],
         execution_options={DOOR: True},
     )
+
+
+def record(session, model, action, rows):
+    """Write the changes of many rows of one table: (id, values before, values after), whole rows by column."""
+    if model in UNRECORDED:
+        return
+    roots = [_root_of_values(model, key, before or after) for key, before, after in rows]
+    whose = _whose_roots(session, model, rows, roots)
+    changes = [
+        {
+            **whose[root],
+            "entity": model.__tablename__,
+            "record_id": key,
+            "root_entity": root[0],
+            "root_id": root[1],
+            "action": action,
+            "values": values,
+        }
+        for (key, before, after), root in zip(rows, roots, strict=True)
+        if (values := values_between(model, action, before, after))
+    ]
+    if changes:
+        set_id = change_set_id(session)
+        session.connection().execute(
+            insert(Change.__table__),
+            [{**change, "change_set_id": set_id} for change in changes],
+            execution_options={DOOR: True},
+        )
+
+
+def values_between(model, action, before, after):
+    """Column -> [before, after] of what differs between two whole rows; an empty one stands for no row."""
+    values = {}
+    for column in model.__table__.c:
+        old, new = before.get(column.name), after.get(column.name)
+        if old == new or is_omitted(column.name, action):
+            continue
+        if column.info.get("custom"):
+            values.update(custom_changes(old, new))
+        else:
+            values[column.name] = [plain(old), plain(new)]
+    return values
+
+
+def _root_of_values(model, key, values):
+    if model in (Document, ExternalKey, Tagging):
+        return values["entity"], values["record_id"]
+    if model.__through__ in ENTITIES:
+        return model.__through__, values[f"{model.__through__}_id"]
+    return model.__tablename__, key
+
+
+def _whose_roots(session, model, rows, roots):
+    """Root -> its department and owner: the rows' own as they become, or asked for in one SELECT an entity."""
+    names, whose, elsewhere = ("department_id", "owner_id"), {}, {}
+    has_own = all(name in model.__table__.c for name in names)
+    for (_, before, after), root in zip(rows, roots, strict=True):
+        if root[0] == model.__tablename__ and has_own:
+            whose[root] = {name: (after or before)[name] for name in names}
+        else:
+            whose[root] = dict.fromkeys(names)
+            elsewhere.setdefault(root[0], set()).add(root[1])
+    for entity, keys in elsewhere.items():
+        table = ENTITIES[entity].__table__
+        if all(name in table.c for name in names):
+            columns = (table.c.id, *(table.c[name] for name in names))
+            asked = select(*columns).where(table.c.id.in_(keys))
+            for row in session.connection().execute(asked, execution_options={DOOR: True}).mappings():
+                whose[entity, row["id"]] = {name: row[name] for name in names}
+    return whose
 
 
 def change_set_id(session):
