@@ -9,6 +9,7 @@ may not see.
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select, update
@@ -38,6 +39,11 @@ class Kind:
     keys_of: object
     compare: object
     fields: type
+
+    @cached_property
+    def lists(self):
+        """The places in a prepared record where several values stand."""
+        return tuple(self.fields._fields.index(name) for name in ("mails", "phones"))
 
     def prepared(self, values):
         return self.prepare({**values, "company": values.get("company") or values.get("company_id")})
@@ -81,7 +87,7 @@ def candidates_for(session, model, rows, *, at_least=WARNED, most=5):
 
     `model` is Contact or Company; `rows` are mappings of column names to values, as a form or an import has them
     (`company` may be a name where `company_id` is not known yet). A row with an `id` is not compared with itself.
-    A few rows ask the search index, at most eight statements each; for many, all records are read once, in
+    A few rows ask the search index, at most a dozen statements each; for many, all records are read once, in
     statements of 5,000. Rows are not compared with each other.
     """
     kind = KINDS[model]
@@ -94,8 +100,8 @@ def candidates_for(session, model, rows, *, at_least=WARNED, most=5):
     for row, one, others in zip(rows, prepared, found, strict=True):
         likely = []
         for key, name, other in others:
-            seen = kind.compare(one, other)
-            if seen.score >= at_least and key != row.get("id"):
+            seen = kind.compare(one, other, at_least)
+            if seen and key != row.get("id"):
                 likely.append(Candidate(key, name, seen))
         likely.sort(key=lambda candidate: (-candidate.likeness.score, candidate.id))
         answers.append(likely[:most])
@@ -116,7 +122,7 @@ def _asked(session, kind, row, one):
 
 
 def _questions(kind, row, one):
-    """What the index is asked for one record, the most telling first; four questions at most, two statements each."""
+    """What the index is asked for one record, the most telling first; four questions at most."""
     questions = []
     if one.mails:
         questions.append(one.mails[0])
@@ -237,9 +243,9 @@ def likely_pairs(session, model, *, found=None, progress=lambda done, total: Non
     for number, bucket in enumerate(pairs):
         for pair in sorted(set(bucket)):
             one, other = pair >> _POSITION, pair & (1 << _POSITION) - 1
-            seen = kind.compare(_unpacked(kind, texts[one]), _unpacked(kind, texts[other]))
+            seen = kind.compare(_unpacked(kind, texts[one]), _unpacked(kind, texts[other]), at_least)
             found.compared += 1
-            if seen.score >= at_least:
+            if seen:
                 likely[ids[one], ids[other]] = seen
         progress(total // 2 + (total - total // 2) * (number + 1) // BUCKETS, total)
     for pair in list(_through_thirds(likely)):
@@ -277,18 +283,14 @@ _BETWEEN, _WITHIN = "\x1f", "\x1e"
 
 def _packed(one):
     """A prepared record as one text: a million of them fit into memory, as objects they would not."""
-    values = (getattr(one, name) for name in type(one).__dataclass_fields__)
-    return _BETWEEN.join(value if isinstance(value, str) else _WITHIN.join(value) for value in values)
+    return _BETWEEN.join([value if isinstance(value, str) else _WITHIN.join(value) for value in one])
 
 
 def _unpacked(kind, text):
     values = text.split(_BETWEEN)
-    return kind.fields(
-        *(
-            tuple(filter(None, value.split(_WITHIN))) if name in ("mails", "phones") else value
-            for name, value in zip(kind.fields.__dataclass_fields__, values, strict=True)
-        )
-    )
+    for place in kind.lists:
+        values[place] = tuple(values[place].split(_WITHIN)) if values[place] else ()
+    return kind.fields._make(values)
 
 
 FAMILY = 12  # records that hang together up to which each is called a duplicate of each

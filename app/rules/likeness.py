@@ -14,6 +14,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
@@ -157,8 +158,7 @@ def sentence(what, level):
 # --------------------------------------------------------------------------------------------- preparing
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """A contact as it is compared: everything folded, numbers as digits."""
 
     first: str = ""
@@ -176,8 +176,7 @@ class Person:
     company: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Firm:
+class Firm(NamedTuple):
     """A company as it is compared: its name without the legal form, everything folded."""
 
     name: str = ""
@@ -314,21 +313,23 @@ def _without_form(name):
 # --------------------------------------------------------------------------------------------- comparing
 
 
-def compare_people(one, other):
-    """Two prepared contacts: the likeness, with its reasons."""
-    return _weighed(levels_of_people(one, other), CONTACT_WEIGHTS, CONTACT_BIAS)
+def compare_people(one, other, at_least=0):
+    """Two prepared contacts: the likeness with its reasons, or None when the score is below `at_least`."""
+    return _weighed(levels_of_people(one, other), CONTACT_WEIGHTS, CONTACT_BIAS, at_least)
 
 
-def compare_firms(one, other):
-    """Two prepared companies: the likeness, with its reasons."""
-    return _weighed(levels_of_firms(one, other), COMPANY_WEIGHTS, COMPANY_BIAS)
+def compare_firms(one, other, at_least=0):
+    """Two prepared companies: the likeness with its reasons, or None when the score is below `at_least`."""
+    return _weighed(levels_of_firms(one, other), COMPANY_WEIGHTS, COMPANY_BIAS, at_least)
 
 
-def _weighed(levels, weights, bias):
+def _weighed(levels, weights, bias, at_least):
+    score = percent(bias + sum([weights.get(level, 0.0) for level in levels]))
+    if score < at_least:
+        return None
     reasons = [(what, level, weights.get((what, level), 0.0)) for what, level in levels]
-    total = bias + sum(weight for _, _, weight in reasons)
     reasons.sort(key=lambda reason: -abs(reason[2]))
-    return Likeness(percent(total), tuple(reasons))
+    return Likeness(score, tuple(reasons))
 
 
 def percent(bits):
@@ -384,12 +385,17 @@ def _names(one, other):
     return [*found, ("names", "both")] if _all_fit(straight) else found
 
 
+_WORTH = {SAME: 3, CLOSE: 2, "short": 2, NEAR: 1, FAR: 0, None: 0}
+
+
 def _all_fit(levels):
-    return all(level in (SAME, CLOSE, "short") for level in levels)
+    one, other = levels
+    return _WORTH[one] > 1 and _WORTH[other] > 1
 
 
 def _rank(levels):
-    return sum(RANK.get(level, 2 if level == "short" else 0) for level in levels)
+    one, other = levels
+    return _WORTH[one] + _WORTH[other]
 
 
 def _first_names(one, other):
