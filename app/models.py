@@ -36,6 +36,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import declared_attr, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -128,7 +129,8 @@ def moment(label, required=False, **info):
 
 def custom_values():
     """Values of the custom fields, by their name; a dict that is replaced as a whole, never changed in place."""
-    return column(JSON(none_as_null=True), nullable=True, info={"custom": True})
+    kind = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    return column(kind, nullable=True, info={"custom": True})
 
 
 def link(target, label, required=False, **info):

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
@@ -54,7 +55,8 @@ TABLES = (
 def upgrade():
     _make_tables()
     for table in CUSTOM:
-        op.add_column(table, sa.Column("custom", sa.JSON(), nullable=True))
+        kind = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+        op.add_column(table, sa.Column("custom", kind, nullable=True))
     op.add_column("contact", sa.Column("birth_date", sa.Date(), nullable=True))
     for name, (table, _) in REPLACED.items():
         op.drop_index(name, table)
@@ -95,10 +97,20 @@ def downgrade():
     for name, (table, columns) in REPLACED.items():
         op.create_index(name, table, columns)
     op.drop_column("contact", "birth_date")
+    _drop_indexes_of_custom_fields()
     for table in CUSTOM:
         op.drop_column(table, "custom")
     for table in reversed(TABLES):
         op.drop_table(table)
+
+
+def _drop_indexes_of_custom_fields():
+    """Those that the firm asked for; SQLite drops no column that an index still speaks of."""
+    on_sqlite = op.get_bind().dialect.name == "sqlite"
+    names = "SELECT name FROM sqlite_master" if on_sqlite else "SELECT indexname FROM pg_indexes"
+    for name in op.get_bind().execute(sa.text(names)).scalars().all():
+        if name.startswith("cf_"):
+            op.execute(f'DROP INDEX "{name}"')
 
 
 def _indexes():
