@@ -2,24 +2,28 @@
 
 The same rights (asked of the database, old state and new), the same ledger, the same search entries, versions and
 stamps as through the session. Values are those of the columns, already checked; the caller commits.
+
+`goes_along`: the rows follow a record whose right was asked (a merge moves every link to it, whoever's the linking
+row is), so their own is not; `rules/merging.py` and the undo of its sets are the only ones to say so.
 """
 
 from datetime import UTC, datetime
 from itertools import islice
 
-from sqlalchemy import bindparam, insert, inspect, select, update
+from sqlalchemy import bindparam, event, insert, inspect, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm.util import identity_key
 
 from app import access, ledger, search
-from app.access import DOOR, principal_of
+from app.access import DOOR, deleted_in, principal_of
+from app.extensions import Session
 from app.models import ENTITIES, Recorded
 
 CHUNK = 1000  # rows a statement; SQLite takes 32,766 values at once
 _OPTIONS = {DOOR: True}
 
 
-def add(session, model, rows, *, restoring=False, step=lambda how_many: None):
+def add(session, model, rows, *, restoring=False, goes_along=False, step=lambda how_many: None):
     """Insert these rows (dicts of column -> value) and return their ids, in their order.
 
     `restoring`: the rows bring their old id and stamps along. `step` hears of every chunk that is done.
@@ -32,8 +36,9 @@ def add(session, model, rows, *, restoring=False, step=lambda how_many: None):
         statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
         keys = session.connection().execute(statement, whole, execution_options=_OPTIONS).scalars().all()
         whole = [{**row, "id": key} for row, key in zip(whole, keys, strict=True)]
-        access.ask(session, "add", model, keys)
-        _ask_links(session, model, whole)
+        if not goes_along:
+            access.ask(session, "add", model, keys)
+            _ask_links(session, model, whole)
         ledger.record(session, model, "add", [(key, {}, row) for key, row in zip(keys, whole, strict=True)])
         if model.__search__:
             search.put(session.connection(), [search.entry_of(model, row) for row in whole], new=True)
@@ -42,7 +47,7 @@ def add(session, model, rows, *, restoring=False, step=lambda how_many: None):
     return ids
 
 
-def edit(session, model, changes, *, step=lambda how_many: None):
+def edit(session, model, changes, *, goes_along=False, step=lambda how_many: None):
     """Set values: `changes` maps an id to {column: value}. Returns the ids of the rows that really changed.
 
     Rows that are gone are passed over. Raises WriteRefused when a row, as it was or as it becomes, is beyond the
@@ -58,13 +63,13 @@ def edit(session, model, changes, *, step=lambda how_many: None):
             if after:
                 edits.append((before["id"], before, after))
         if edits:
-            _edit(session, model, edits)
+            _edit(session, model, edits, goes_along)
             changed += [key for key, _, _ in edits]
         step(len(chunk))
     return changed
 
 
-def delete(session, model, ids, *, step=lambda how_many: None):
+def delete(session, model, ids, *, goes_along=False, step=lambda how_many: None):
     """Delete these rows with their parts; returns the ids of those that were there.
 
     Raises WriteRefused, or the database's IntegrityError when something else still points to one of them.
@@ -74,7 +79,8 @@ def delete(session, model, ids, *, step=lambda how_many: None):
     for chunk in _chunks(ids):
         rows = _rows(session, model, chunk)
         keys = [row["id"] for row in rows]
-        access.ask(session, "delete", model, keys)
+        if not goes_along:
+            access.ask(session, "delete", model, keys)
         for part, column in _parts(model):
             of_these = select(part.__table__.c.id).where(part.__table__.c[column].in_(keys))
             delete(session, part, session.connection().scalars(of_these, execution_options=_OPTIONS).all())
@@ -92,9 +98,10 @@ def delete(session, model, ids, *, step=lambda how_many: None):
     return gone
 
 
-def _edit(session, model, edits):
+def _edit(session, model, edits, goes_along):
     keys = [key for key, _, _ in edits]
-    access.ask(session, "edit", model, keys)
+    if not goes_along:
+        access.ask(session, "edit", model, keys)
     now, table = datetime.now(UTC), model.__table__
     alike = {}  # the columns that are set -> the parameters of rows that set just these
     for key, before, after in edits:
@@ -109,8 +116,9 @@ def _edit(session, model, edits):
         )
         session.connection().execute(statement, parameters, execution_options=_OPTIONS)
     _forget(session, model, keys)
-    access.ask(session, "edit", model, keys)
-    _ask_links(session, model, [after for _, _, after in edits])
+    if not goes_along:
+        access.ask(session, "edit", model, keys)
+        _ask_links(session, model, [after for _, _, after in edits])
     whole = [(key, before, {**before, **after}) for key, before, after in edits]
     ledger.record(session, model, "edit", whole)
     found_by = {*model.__search__, "department_id", "custom"}
@@ -169,6 +177,18 @@ def _delete_pointing(session, pointing, model, keys):
     ledger.record(session, pointing, "delete", [(row["id"], row, {}) for row in rows])
     this = delete_from(table).where(table.c.id.in_([row["id"] for row in rows]))
     session.connection().execute(this, execution_options=_OPTIONS)
+
+
+@event.listens_for(Session, "after_flush")
+def _take_pointing_along(session, context):
+    """What is deleted one by one takes its tags and foreign ids along too."""
+    gone = {}
+    for row in deleted_in(context):
+        if type(row).__tablename__ not in ledger.POINTING:
+            gone.setdefault(type(row), []).append(row.id)
+    for model, keys in gone.items():
+        for name in ledger.POINTING:
+            _delete_pointing(session, ENTITIES[name], model, keys)
 
 
 def _ask_links(session, model, rows):
