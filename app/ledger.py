@@ -32,7 +32,7 @@ from app.models import (
 # The ledger does not write of itself, nor of what is derived from other rows and can be made again.
 UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping)
 # Tables whose rows stand with a record, named by entity and id, and go with it.
-POINTING = ("tagging",)
+POINTING = ("tagging", "external_key")
 _OMITTED = {"version", "updated_at"}  # but with a deletion: a row that comes back gets a version nobody has seen
 
 
