@@ -122,6 +122,16 @@ class Settings(BaseSettings):
         ),
     ] = "UTC"
 
+    TRASH_DAYS: Annotated[
+        int,
+        _setting(
+            "Days for which deleted records can be brought back; then their values go for good. 0: for ever.",
+            expects="a whole number from 0 to 3650",
+            ge=0,
+            le=3650,
+        ),
+    ] = 90
+
     PAYMENT_DAYS: Annotated[
         int,
         _setting(
@@ -171,6 +181,42 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"],
         _setting("How much is written to the log.", expects="one of debug, info, warning, error"),
     ] = "info"
+
+    MAIL_HOST: Annotated[
+        str,
+        _setting(
+            "The mail server that takes what leaves the house. Empty: no mail is written.",
+            expects="a host name, or nothing",
+            pattern=r"^[0-9A-Za-z:.\-]*$",
+        ),
+    ] = ""
+
+    MAIL_PORT: Annotated[
+        int,
+        _setting("Its port.", expects="a whole number from 1 to 65535", ge=1, le=65535),
+    ] = 25
+
+    MAIL_FROM: Annotated[
+        str,
+        _setting(
+            "Who the mails of the house come from.",
+            expects="a mail address, such as foyer@example.com",
+            pattern=r"^[^@\s]+@[^@\s]+$",
+        ),
+    ] = "foyer@localhost.localdomain"
+
+    MAIL_USER: Annotated[
+        str,
+        _setting(
+            "The account at the mail server; with one, STARTTLS is used.",
+            expects="at most 200 characters",
+            max_length=200,
+        ),
+    ] = ""
+
+    MAIL_PASSWORD: Annotated[
+        str, _setting("Its password.", expects="at most 200 characters", max_length=200, repr=False)
+    ] = ""
 
     TRUSTED_HOSTS: Annotated[
         str,

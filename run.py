@@ -11,6 +11,7 @@ from config import BASE, WrongSetting, load_settings
 # Verb -> its module. Only that of the verb in use is imported: the others would cost their start-up time.
 VERBS = {
     "serve": "serve",
+    "work": "work",
     "upgrade": "upgrade",
     "demo": "demo",
     "import": "import_",  # `import` is taken by Python

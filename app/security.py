@@ -90,6 +90,13 @@ def authenticate(username, password):
     return user_id if is_right else None
 
 
+def address_of(user_id):
+    """The mail address of an active account, or None."""
+    with access.system_session("mail", door="sign-in", writes=False) as session:
+        user = session.get(User, user_id)
+        return user.email if user is not None and user.active else None
+
+
 def is_storable(text):
     """Whether a database can keep this text: no NUL, no half of a surrogate pair."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

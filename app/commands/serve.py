@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from app.commands import CommandError
-from config import THREADS
+from config import BASE, THREADS
 
 # Made by the parent, inherited by the workers it forks: a second start, and a renewed worker, need not wait.
 _app = None
@@ -117,9 +118,18 @@ def _serve(settings, address, accounts):
         log_level=LogLevels.debug if settings.LOG_LEVEL == "debug" else LogLevels.error,
     )
     server.on_startup(_end_with_the_terminal(server))
+    worker = _JobWorker(settings)
     lines = ["", f"Foyer is ready: http://{shown}:{settings.PORT}", *accounts, "  Stop it with Ctrl-C."]
-    server.ready = lambda: print(*lines, sep="\n", flush=True)
-    server.serve(target_loader=_Worker(settings), wrap_loader=False)
+
+    def ready():
+        print(*lines, sep="\n", flush=True)
+        worker.start()
+
+    server.ready = ready
+    try:
+        server.serve(target_loader=_Worker(settings), wrap_loader=False)
+    finally:
+        worker.end()
 
 
 class _Server(Server):
@@ -140,6 +150,39 @@ class _Server(Server):
                 return self.ready()
 
 
+class _JobWorker:
+    """`run.py work` beside the web workers: begun when they answer, begun anew when it dies, ended with them."""
+
+    PAUSE = 5  # seconds before it is begun anew: it may die at once each time
+
+    def __init__(self, settings):
+        self.environment = {**os.environ, "FOYER_HOME": str(settings.FOYER_HOME)}
+        self.process, self.over = None, threading.Event()
+
+    def start(self):
+        threading.Thread(target=self._keep_running, daemon=True).start()
+
+    def _keep_running(self):
+        while not self.over.is_set():
+            self.process = subprocess.Popen(
+                [sys.executable, str(BASE / "run.py"), "work", "--end-with-parent"],
+                env=self.environment,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then ends it in order
+            )
+            self.process.wait()
+            self.over.wait(self.PAUSE)
+
+    def end(self):
+        self.over.set()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
 class _Worker:
     """Makes the application inside a worker; a class, so that a process that was not forked can get it."""
 
@@ -148,7 +191,7 @@ class _Worker:
 
     def __call__(self):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the parent, which then ends its workers in order
-        _end_with_parent()
+        end_with_parent()
         if _app is not None:
             return _app
         from app import create_app
@@ -156,7 +199,7 @@ class _Worker:
         return create_app(self.settings)
 
 
-def _end_with_parent():
+def end_with_parent():
     """Have the kernel end this worker when the parent is killed: nobody serves without anyone in charge."""
     if sys.platform == "linux":
         import ctypes
