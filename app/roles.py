@@ -38,6 +38,7 @@ VERBS = {
     "import_mapping": WRITE,
     "job": WRITE,  # work that outlasts a request: everyone his own
     "outbox_message": ("see", "add"),
+    "change_set": ("see", "undo"),  # which ones, follows from the records they changed
 }
 
 
@@ -69,10 +70,15 @@ EVERYONE = [
     *reads(
         "department", "staff", "pipeline", "stage", "product", "tax_rate", "tag", "custom_field", reach=ALL
     ),
+    *reads("change_set", reach=ALL),
     *works("job", "outbox_message", reach=OWN),
 ]
 # For whoever works on records of his own, not only reads.
-HANDS_ON = [Grant("tag", ("add",), ALL), *works("import_mapping", reach=ALL)]
+HANDS_ON = [
+    Grant("change_set", ("undo",), ALL),
+    Grant("tag", ("add",), ALL),
+    *works("import_mapping", reach=ALL),
+]
 # Heads arrange their people's fields and tags; which fields, says `rules/custom_fields.py`.
 ARRANGES = works("tag", "custom_field", reach=ALL)
 
@@ -124,6 +130,7 @@ ROLES = {
         "tag",
         "custom_field",
         "import_mapping",
+        "change_set",
         reach=ALL,
     ),
 }

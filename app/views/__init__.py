@@ -10,6 +10,7 @@ from app.views import base, errors, reading
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
 from app.views.campaigns import CampaignView
+from app.views.changes import ChangeView, TrashView
 from app.views.companies import CompanyView, ContactView
 from app.views.deals import DealView
 from app.views.home import HomeView
@@ -56,6 +57,8 @@ MENU_MORE = [
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+    Entry(ChangeView, N_("Changes"), "history", "/changes/"),
+    Entry(TrashView, N_("Trash"), "trash", "/trash/"),
 ]
 # Reached from the mark in the corner, and by programs.
 OFF_MENU = [HomeView]

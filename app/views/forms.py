@@ -147,6 +147,15 @@ def typed(field):
     return field._value()
 
 
+def sent(field):
+    """What a browser would send for the field as it stands; None for nothing."""
+    if isinstance(field, BooleanField):
+        return "y" if field.data else None
+    if isinstance(field, SelectField):
+        return "" if field.data is None else str(field.data)
+    return field._value()
+
+
 def named(row):
     """How a record is written into a text field."""
     return f"{row} (#{row.id})"

@@ -1,13 +1,12 @@
 """The history of a record, told from the ledger: who changed what, when, through which door."""
 
-from decimal import Decimal
-
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import N_
-from app.models import ENTITIES, Change, ChangeSet
+from app.models import ENTITIES, Change, ChangeSet, CustomField
+from app.past import CUSTOM, revived
 from app.views import cells
 from app.views.reading import moment
 
@@ -17,25 +16,40 @@ DOORS = {
     "page": N_("in the browser"),
     "api": N_("through the API"),
     "import": N_("by an import"),
+    "bulk": N_("in many records at once"),
+    "merge": N_("by a merge"),
+    "undo": N_("by an undo"),
     "command": N_("by a command"),
     "system": N_("by the system"),
     "sign-in": N_("at sign-in"),
 }
+# Columns of which a history says nothing: numbers and stamps.
+UNTOLD = {"id", "position", "created_at", "created_by_id", "version"}
 
 
-def entries(session, row, *, before=None):
+def entries(session, row, *, before=None, restores=(), action=None):
     """The last changes of this record and its parts, newest first, as the timeline component shows them.
 
-    Returns them with the number that the next page is before; None where nothing is left.
+    Returns them with the number that the next page is before; None where nothing is left. `restores` names the columns
+    whose old values may be set back by a POST to `action`.
     """
     statement = _changes_of(row)
     if before is not None:
         statement = statement.where(Change.id < before)
     found = session.scalars(statement.limit(SHOWN + 1)).all()
     changes = found[:SHOWN]
-    names = _names_of_links(session, changes)
+    names = names_in(session, changes)
     following = changes[-1].id if len(found) > SHOWN else None
-    return [_entry(change, row, names) for change in changes], following
+    told = []
+    for change in changes:
+        entry = _entry(change, row, names)
+        if (change.entity, change.action) == (row.__tablename__, "edit"):
+            for line in entry["changes"]:
+                if line["name"] in restores:
+                    hidden = {"change": change.id, "column": line["name"], "version": row.version}
+                    line["deed"] = {"action": action, "hidden": hidden}
+        told.append(entry)
+    return told, following
 
 
 def last_change(session, row):
@@ -43,8 +57,79 @@ def last_change(session, row):
     change = session.scalars(_changes_of(row).limit(1)).first()
     if change is None:
         return None, ""
-    by = change.change_set.by
-    return (by.name if by else gettext("The system")), moment(change.change_set.at)
+    return who(change.change_set), moment(change.change_set.at)
+
+
+def who(change_set):
+    """Who made it, by name."""
+    return change_set.by.name if change_set.by else gettext("The system")
+
+
+def door_of(change_set):
+    """Through which door it came, in words."""
+    return gettext(DOORS.get(change_set.door, change_set.door))
+
+
+def what_was_done(change):
+    """added, edited, deleted"""
+    return gettext(Change.__table__.c.action.info["choices"][change.action])
+
+
+def lines(change, names):
+    """What a change did to each column: label, before and after in words."""
+    model = ENTITIES[change.entity]
+    untold = UNTOLD | ({f"{change.root_entity}_id"} if change.entity != change.root_entity else set())
+    return [
+        {
+            "name": name,
+            "label": _label(model, name, names),
+            "before": _words(model, name, before, names),
+            "after": _words(model, name, after, names),
+        }
+        for name, (before, after) in change.values.items()
+        if name not in untold and _label(model, name, names) is not None
+    ]
+
+
+def names_in(session, changes):
+    """(entity, id) -> name of every record that the changes link to and the reader may see; labels of custom fields."""
+    names = {}
+    for model in {ENTITIES[change.entity] for change in changes}:
+        states = [
+            {name: value for name, pair in change.values.items() for value in [pair[side]]}
+            for change in changes
+            if change.entity == model.__tablename__
+            for side in (0, 1)
+        ]
+        names |= names_of_links(session, model, states)
+    custom = {
+        (change.entity, name.removeprefix(CUSTOM))
+        for change in changes
+        for name in change.values
+        if name.startswith(CUSTOM)
+    }
+    if custom:
+        fields = select(CustomField).where(CustomField.entity.in_({entity for entity, _ in custom}))
+        language = str(get_locale() or "en")
+        for field in session.scalars(fields):
+            names[CUSTOM, field.entity, field.name] = field.labels.get(language) or str(field)
+    return names
+
+
+def names_of_links(session, model, states):
+    """(entity, id) -> name of every record that these states (column -> value) link to and the reader may see."""
+    wanted = {}
+    for column in model.__table__.c:
+        target = cells.target_of(column)
+        if target is not None:
+            keys = {state.get(column.name) for state in states} - {None}
+            wanted.setdefault(target, set()).update(keys)
+    return {
+        (target.__tablename__, row.id): str(row)
+        for target, keys in wanted.items()
+        if keys
+        for row in session.scalars(select(target).where(target.id.in_(keys)))
+    }
 
 
 def _changes_of(row):
@@ -54,32 +139,22 @@ def _changes_of(row):
 
 
 def _entry(change, row, names):
-    change_set, model = change.change_set, ENTITIES[change.entity]
+    change_set, what = change.change_set, what_was_done(change)
     is_part = change.entity != row.__tablename__
-    what = gettext(dict(ENTITIES["change"].__table__.c.action.info["choices"])[change.action])
     title = f"{gettext(PARTS.get(change.entity, change.entity))} {what}" if is_part else what.capitalize()
-    untold = ("id", "position", "created_at", "created_by_id", f"{row.__tablename__}_id")
-    lines = [
-        {
-            "label": cells.label(model.__table__.c[name]),
-            "before": _words(model, name, before, names),
-            "after": _words(model, name, after, names),
-        }
-        for name, (before, after) in change.values.items()
-        if name in model.__table__.c and name not in untold
-    ]
-    door = gettext(DOORS.get(change_set.door, change_set.door))
     return {
         "at": moment(change_set.at),
         "at_iso": change_set.at.isoformat(),
-        "who": f"{change_set.by.name if change_set.by else gettext('The system')} · {door}",
+        "who": f"{who(change_set)} · {door_of(change_set)}",
         "title": title,
+        "href": f"/changes/{change_set.id}",
         "kind": "change",
         "body": change_set.why,
-        "changes": lines,
+        "changes": lines(change, names),
     }
 
 
+KINDS = {}  # entity -> what people call one such record; views fill it in as they are registered
 PARTS = {
     "deal_line": N_("Line"),
     "ticket_message": N_("Message"),
@@ -88,40 +163,31 @@ PARTS = {
     "payment": N_("Payment"),
     "document": N_("Document"),
     "external_key": N_("External key"),
+    "tagging": N_("Tag"),
 }
 
 
-def _names_of_links(session, changes):
-    """(entity, id) -> name, for every record that the changes link to and the reader may see."""
-    wanted = {}
-    for change in changes:
-        for name, pair in change.values.items():
-            column = ENTITIES[change.entity].__table__.c.get(name)
-            if column is not None and (target := cells.target_of(column)) is not None:
-                wanted.setdefault(target, set()).update(key for key in pair if key is not None)
-    return {
-        (target.__tablename__, row.id): str(row)
-        for target, keys in wanted.items()
-        for row in session.scalars(select(target).where(target.id.in_(keys)))
-    }
+def _label(model, name, names):
+    """What people call the column; None for one that they never see."""
+    if name.startswith(CUSTOM):
+        return names.get((CUSTOM, model.__tablename__, name.removeprefix(CUSTOM)))
+    column = model.__table__.c.get(name)
+    return cells.label(column) if column is not None and column.info.get("label") else None
 
 
 def _words(model, name, value, names):
-    column = model.__table__.c[name]
-    target = cells.target_of(column)
     if value is None:
         return None
+    if name.startswith(CUSTOM):
+        return _custom_words(value)
+    column = model.__table__.c[name]
+    target = cells.target_of(column)
     if target is not None:
         return names.get((target.__tablename__, value), gettext("not visible"))
-    return cells.words(cells.shown(column, _revived(column, value)))
+    return cells.words(cells.shown(column, revived(column, value)))
 
 
-def _revived(column, value):
-    """A value as the ledger keeps it, in its own kind again."""
-    if isinstance(value, str):
-        kind = column.type.python_type if not hasattr(column.type, "impl") else column.type.impl.python_type
-        if hasattr(kind, "fromisoformat"):
-            return kind.fromisoformat(value)
-        if column.info.get("money") or hasattr(column.type, "scale"):
-            return Decimal(value)
-    return value
+def _custom_words(value):
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

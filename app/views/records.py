@@ -14,6 +14,7 @@ from app.rules import RuleBroken
 from app.views import cells, forms, history
 from app.views.base import allows, expose, safe_target, wants_json
 from app.views.lists import ListView
+from app.views.past import PastRoutes, flash_undoable
 
 _VIEWS = {}
 
@@ -23,7 +24,7 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ListView):
+class RecordView(PastRoutes, ListView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
@@ -36,9 +37,10 @@ class RecordView(ListView):
     def __init__(self):
         self.entity = self.model.__tablename__
         if self.is_edited_by_deeds:
-            self.exclude_route_methods = {"new", "edit", "delete"}
+            self.exclude_route_methods = {"new", "edit", "delete", "restore"}
         super().__init__()
         cells.PATHS[self.entity] = self.route_base
+        history.KINDS[self.entity] = self.one
         _VIEWS[type(self)] = self
 
     # ---- pages
@@ -106,21 +108,9 @@ class RecordView(ListView):
         self.check_version(row)
         name = str(row)
         db.session.delete(row)
+        flash_undoable(gettext("“%(name)s” was deleted.", name=name))
         db.session.commit()
-        flash(gettext("“%(name)s” was deleted.", name=name), "success")
         return redirect(self.route_base + "/")
-
-    @expose("/<int:pk>/history")
-    @allows("see")
-    def history(self, pk):
-        row, before = self.find(pk), request.args.get("before")
-        if before is not None and (before := filters.natural(before)) is None:
-            abort(400)
-        entries, following = history.entries(db.session, row, before=before)
-        next_href = f"{self.path(row)}/history?before={following}" if following else None
-        return self.page(
-            "records/history.html", row=row, entries=entries, href=self.path(row), next_href=next_href
-        )
 
     @expose("/pick")
     @allows("see")
