@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,17 +133,17 @@ def test_nobody_sees_the_jobs_of_others(client_for, ask):
 def test_the_page_shows_how_far_it_is_and_what_it_brought(app, client_for, ask, job, as_system):
     key, client = ask(), client_for("rep.north")
     page = client.get(f"/jobs/{key}")
-    assert page.headers["Refresh"] == "2" and "as soon as the worker is free" in page.text
+    assert page.response.headers["Refresh"] == "2" and "as soon as the worker is free" in page.text
     jobs.run_waiting(app)
     page = client.get(f"/jobs/{key}")
     assert (
-        "Refresh" not in page.headers
+        "Refresh" not in page.response.headers
         and "said.txt" in page.text
-        and f"/changes/{job(key, 'change_set_id')[0]}" in page.text
+        and f"/changes/{job(key, 'change_set_id')[0]}" in page.links
     )
     with as_system() as session:
         file = session.scalars(select(JobFile.id)).one()
-    assert client.get(f"/jobs/{key}/files/{file}").data == b"ok"
+    assert client.get(f"/jobs/{key}/files/{file}").response.data == b"ok"
     client_for("director").get(f"/jobs/{key}/files/{file}", status=404)
 
 
@@ -262,10 +263,11 @@ class TestOutbox:
             def handle_message(self, message):
                 self.mails.append(message)
 
-        server = Controller(Inbox(), hostname="127.0.0.1", port=0)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = Controller(Inbox(), hostname="127.0.0.1", port=port)
         server.start()
         try:
-            port = server.server.sockets[0].getsockname()[1]
             settings = app.config["SETTINGS"].model_copy(update={"MAIL_HOST": "127.0.0.1", "MAIL_PORT": port})
             with as_person("rep.north") as session:
                 payload = {"subject": "Fertig: Größe", "text": "It is done."}
