@@ -273,12 +273,13 @@ class TestOutbox:
                 payload = {"subject": "Fertig: Größe", "text": "It is done."}
                 message = jobs.send_later(session, "mail", "rep@example.com", payload)
                 session.flush()
+                key = message.id
             with app.app_context(), access.system_session("test") as session:
-                jobs._CHANNELS["mail"](settings, session.get(OutboxMessage, message.id))
+                jobs._CHANNELS["mail"](settings, session.get(OutboxMessage, key))
         finally:
             server.stop()
         mail = Inbox.mails[0]
-        assert mail["To"] == "rep@example.com" and mail["Message-ID"].startswith(f"<foyer-{message.id}@")
+        assert mail["To"] == "rep@example.com" and mail["Message-ID"].startswith(f"<foyer-{key}@")
         assert "done" in mail.get_payload(decode=True).decode()
 
 
