@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import delete, event, insert, inspect, select
+from sqlalchemy import Text, cast, delete, event, exists, func, insert, inspect, select, update
 from sqlalchemy.orm.util import identity_key
 
 from app.access import DOOR, deleted_in, principal_of
@@ -294,3 +294,59 @@ def plain(value):
     if isinstance(value, Decimal | date | datetime):
         return str(value) if isinstance(value, Decimal) else value.isoformat()
     return value
+
+
+# --------------------------------------------------------------------------------------------- forgetting
+
+
+def forget_deleted(session, before):
+    """Empty the values of records that were deleted before this moment and not brought back; returns how many.
+
+    Who did what to them, and when, stays; what they held is gone from the ledger, too, and no undo finds it again.
+    A part that has moved to a living record keeps its past.
+    """
+    table, sets = Change.__table__, ChangeSet.__table__
+    later = table.alias()
+    last, forgotten = 0, 0
+    while True:
+        deleted = (
+            select(table.c.id, table.c.entity, table.c.record_id)
+            .join(sets, sets.c.id == table.c.change_set_id)
+            .where(table.c.action == "delete", table.c.entity == table.c.root_entity, table.c.id > last)
+            .where(sets.c.at < before, func.length(cast(table.c["values"], Text)) > len("{}"))
+            .where(
+                ~exists().where(
+                    later.c.entity == table.c.entity,
+                    later.c.record_id == table.c.record_id,
+                    later.c.id > table.c.id,
+                )
+            )
+            .order_by(table.c.id)
+            .limit(_FORGOTTEN_AT_ONCE)
+        )
+        found = session.connection().execute(deleted, execution_options={DOOR: True}).all()
+        if not found:
+            return forgotten
+        by_entity = {}
+        for last, entity, key in found:  # noqa: B007 - the last one is where it goes on
+            by_entity.setdefault(entity, []).append(key)
+        for entity, keys in by_entity.items():
+            _empty(session, entity, keys)
+        forgotten += len(found)
+
+
+_FORGOTTEN_AT_ONCE = 500
+
+
+def _empty(session, entity, keys):
+    """Empty what the ledger says of these records and of those of their parts that are gone with them."""
+    table = Change.__table__
+    of_them = (table.c.root_entity == entity, table.c.root_id.in_(keys))
+    connection, options = session.connection(), {DOOR: True}
+    kinds = connection.scalars(select(table.c.entity).where(*of_them).distinct(), execution_options=options)
+    for kind in kinds.all():
+        emptied = update(table).where(*of_them, table.c.entity == kind).values({"values": {}})
+        if kind in ENTITIES:
+            there = ENTITIES[kind].__table__.alias()
+            emptied = emptied.where(~exists().where(there.c.id == table.c.record_id))
+        connection.execute(emptied, execution_options=options)

@@ -1,13 +1,16 @@
 """Change sets: what was changed together, before and after, and its undoing; and the trash."""
 
+import csv
 from datetime import UTC, datetime, time, timedelta
+from io import StringIO
 
 from flask import abort, current_app, flash, g, redirect, request
-from flask_babel import gettext, ngettext
+from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased, selectinload
 
-from app import access, filters, past, undo
+from app import access, filters, jobs, ledger, past, undo
+from app.exchange.formulas import disarmed
 from app.extensions import N_, Session, db
 from app.models import ENTITIES, Change, ChangeSet, Staff
 from app.views import cells, history
@@ -130,7 +133,16 @@ class ChangeView(PageView):
 
     def _take_back(self, change_set, root, *, is_job):
         if is_job:
-            return self._start_job(change_set)
+            is_trial = bool(request.form.get("try"))
+            title = (
+                gettext("What an undo would do: %(what)s", what=_name(change_set))
+                if is_trial
+                else _why(change_set)
+            )
+            params = {"change_set_id": change_set.id, "try": is_trial}
+            job = jobs.start(db.session(), "undo", title, params)
+            db.session.commit()
+            return redirect(f"/jobs/{job.id}")
         undone = undo.undo(db.session(), change_set.id, why=_why(change_set), root=root)
         db.session.commit()
         if not undone.rows and not undone.left:
@@ -453,10 +465,54 @@ def _undone_by(pk):
 # --------------------------------------------------------------------------------------------- undoing
 
 
+def _name(change_set):
+    return change_set.why or gettext("Changes of %(at)s", at=moment(change_set.at))
+
+
 def _why(change_set):
     """What the undo says of itself in the ledger."""
-    what = change_set.why or f"{history.door_of(change_set)}, {moment(change_set.at)}"
-    return gettext("Undo of %(what)s", what=what)[:300]
+    return gettext("Undo of %(what)s", what=_name(change_set))[:300]
+
+
+@jobs.kind("undo")
+def take_back(run):
+    """Undo a large change set, or only try it; what stays is kept as a file with the reasons."""
+    session, is_trial = run.session, run.params.get("try")
+    with session.begin_nested() as savepoint:
+        why = None if is_trial else run.title
+        undone = undo.undo(session, run.params["change_set_id"], why=why, progress=run.progress)
+        if is_trial:
+            savepoint.rollback()
+    if undone.left:
+        with force_locale(run.principal.language):
+            run.keep("left", "what-stays.csv", "text/csv", _left_file(undone))
+    if undone.change_set_id and not is_trial:
+        session.info["change_set_id"] = undone.change_set_id  # it is what the job has changed
+    return {
+        "would" if is_trial else "restored": undone.rows,
+        "left": len(undone.left),
+        "done": undone.rows,
+        "total": undone.rows + len(undone.left),
+    }
+
+
+def _left_file(undone):
+    """What stays, as CSV: the kind of record, its number, its name where it is gone, and the reason."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow([gettext("Kind"), gettext("No."), gettext("Record"), gettext("Why it stays")])
+    for one in undone.left:
+        reason = gettext(one.reason, **one.values)
+        writer.writerow([_kind(one.entity), one.record_id, disarmed(one.name), reason])
+    return text.getvalue().encode("utf-8-sig")
+
+
+@jobs.daily
+def empty_the_trash(settings, now):
+    """What lay in the trash for too long loses its values."""
+    if settings.TRASH_DAYS:
+        with access.system_session("the trash was emptied") as session:
+            ledger.forget_deleted(session, now - timedelta(days=settings.TRASH_DAYS))
 
 
 def _tried(pk, root):

@@ -32,6 +32,7 @@ WORDS = {
     "refused": N_("Refused"),
     "found": N_("Found"),
     "restored": N_("Restored"),
+    "would": N_("Would be restored"),
     "left": N_("Left alone"),
     "rows": N_("Rows"),
 }

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from app import bulk, jobs, ledger, undo
 from app.access import DOOR
 from app.models import Activity, Change, ChangeSet, Company, Contact, Deal
 from app.rules import deals
+from tests.databases import on_both_engines
 from tests.rules import world
 
 
@@ -324,3 +326,59 @@ def test_the_trash_keeps_things_for_a_while_only(client_for, company, as_system)
         old = update(table).where(table.c.id == deleted).values(at=datetime.now(UTC) - timedelta(days=91))
         session.connection().execute(old, execution_options={DOOR: True})
     assert "Ernst Handel" not in client_for("rep.north").get("/trash/").text
+
+
+@on_both_engines
+def test_what_lay_in_the_trash_too_long_loses_its_values_and_keeps_who_and_when(deed, company, as_system):
+    key, edited, deleted = company
+    _, living = deed("rep.north", lambda session: world.company(session, name="Living").id)
+    with as_system() as session:
+        assert ledger.forget_deleted(session, datetime.now(UTC) - timedelta(days=1)) == 0
+        assert ledger.forget_deleted(session, datetime.now(UTC) + timedelta(days=1)) == 1
+        assert ledger.forget_deleted(session, datetime.now(UTC) + timedelta(days=1)) == 0
+    with as_system() as session:
+        changes = select(Change).where(Change.entity == "company").order_by(Change.id)
+        told = [(one.record_id, one.action, bool(one.values)) for one in session.scalars(changes)]
+        assert told == [
+            (key, "add", False),
+            (key, "edit", False),
+            (key, "delete", False),
+            (living, "add", True),
+        ]
+        assert session.get(ChangeSet, deleted).by.name == "Ingrid Solberg"
+        undone = undo.undo(session, deleted)
+        assert [one.reason for one in undone.left] == [undo.EMPTIED]
+        assert undo.undo(session, edited).rows == 0
+
+
+# --------------------------------------------------------------------------------------------- many rows
+
+
+@on_both_engines
+def test_many_rows_are_taken_back_by_a_job(app, client_for, deed, as_system):
+    def add(session):
+        here = world.department(session).id
+        return bulk.add(
+            session, Contact, [{"last_name": f"Nr {one}", "department_id": here} for one in range(250)]
+        )
+
+    added, keys = deed("rep.north", add)
+    deed("head.sales", lambda session: setattr(session.get(Contact, keys[7]), "city", "Wien"))
+    rep = client_for("rep.north")
+    page = rep.get(f"/changes/{added}/undo")
+    assert "These are 250 rows" in page.text
+    trial = rep.post(f"/changes/{added}/undo", {"try": "1"}).location
+    jobs.run_waiting(app)
+    page = rep.get(trial)
+    assert "Would be restored249" in page.text
+    rep.get(f"/contacts/{keys[0]}")
+    job = rep.post(f"/changes/{added}/undo").location
+    jobs.run_waiting(app)
+    page = rep.get(job)
+    assert "Restored249" in page.text
+    (file,) = [link for link in page.links if "/files/" in link]
+    assert f"Contact,{keys[7]},," in rep.get(file).html
+    rep.get(f"/contacts/{keys[0]}", status=404)
+    rep.get(f"/contacts/{keys[7]}")
+    (href,) = [link for link in page.links if link.startswith("/changes/") and link != "/changes/"]
+    assert "This took another change back." in rep.get(href).text
