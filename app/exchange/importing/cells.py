@@ -13,6 +13,7 @@ from functools import cache
 from babel.support import Translations
 from sqlalchemy import Boolean, Date, Integer, String
 
+from app.exchange import formulas
 from app.extensions import N_
 from app.models import Exact, Moment
 from app.rules import RuleBroken, values
@@ -23,8 +24,6 @@ EXCEL_EPOCH = date(1899, 12, 30)
 LAST_EXCEL_DAY = 2_958_465  # 31 December 9999
 TRUE = {"1", "yes", "y", "true", "x", "on", "ja", "j", "wahr", "oui", "o", "vrai"}
 FALSE = {"0", "no", "n", "false", "off", "nein", "falsch", "non", "faux"}
-# What a spreadsheet would take for a formula is exported behind a mark, and comes back without it.
-_ARMED = re.compile(r"'(?=[=+\-@\t\r])")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Style:
 def as_text(cell):
     """A typed cell as a person would have written it."""
     if isinstance(cell, str):
-        return cell[1:] if _ARMED.match(cell) else cell
+        return cell
     if isinstance(cell, bool):
         return "1" if cell else "0"
     if isinstance(cell, float):
@@ -80,7 +79,7 @@ def reader_for(column, style):
         return _whole_reader(column, style)
     if isinstance(kind, String):
         read = values.text_reader(column)
-        return lambda cell: read(cell if type(cell) is str and cell[:1] != "'" else as_text(cell))
+        return lambda cell: read(cell if type(cell) is str else as_text(cell))
     raise TypeError(f"{column}: no cell becomes this")
 
 

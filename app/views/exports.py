@@ -1,0 +1,111 @@
+"""Export of any list: the rows that it shows, however many, as a file that comes while it is written."""
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from flask import Response, current_app, g, request, stream_with_context
+from flask_babel import get_locale, gettext
+
+from app import filters
+from app.exchange import exporting
+from app.extensions import N_, db
+from app.models import Contact
+from app.views.base import allows, expose
+from app.views.reading import today
+
+FORMATS = {
+    "csv": (N_("CSV, for every program"), "text/csv; charset=utf-8"),
+    "xlsx": (N_("Excel (XLSX)"), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "vcf": (N_("vCards, for phones and mail programs"), "text/vcard; charset=utf-8"),
+}
+COLUMNS = {"shown": N_("The columns shown"), "all": N_("All columns")}
+LINKS = {"numbers": N_("With numbers, to be imported again"), "names": N_("Names only, for reading")}
+# What an export's address says beside the list's own parameters.
+OWN = ("format", "columns", "links", "ids")
+MOST_CHOSEN = 1000
+
+
+class ExportRoutes:
+    """The export of a list, as filtered, searched and sorted; mixed into every list with pages of its records."""
+
+    @expose("/export")
+    @allows("see")
+    def export(self):
+        """`columns` is shown, all, or names between commas; `ids`, given once or more, picks rows."""
+        kind = self._asked("format", FORMATS, "csv")
+        if kind == "vcf" and self.model is not Contact:
+            raise filters.BadQuery(N_("Only contacts are exported as vCards."))
+        manner = exporting.Manner(
+            zone=current_app.config["SETTINGS"].zone,
+            language=str(get_locale() or "en"),
+            say=gettext,
+            is_for_import=self._asked("links", LINKS, "numbers") == "numbers",
+        )
+        statement = self._exported()
+        columns = exporting.columns_for(db.session(), self.model, self._column_names(), manner)
+        if kind == "vcf":
+            body = exporting.as_cards(db.session(), statement, manner)
+        else:
+            found = exporting.rows(db.session(), self.model, statement, columns, manner)
+            if kind == "csv":
+                body = exporting.as_csv(columns, found, manner)
+            else:
+                body = exporting.as_workbook(columns, found, gettext(self.many), manner)
+        name = f"{self.route_base.strip('/')}-{today().isoformat()}.{kind}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        # With its context, the request keeps its session, and with it the person for whom it reads, to the last row.
+        return Response(stream_with_context(body), mimetype=FORMATS[kind][1], headers=headers)
+
+    def _exported(self):
+        """The SELECT of all rows that the list goes through, in its order."""
+        query = replace(self.query_from(request.args), after=None)
+        statement = filters.page(self.model, query).limit(None)
+        ids = request.args.getlist("ids")
+        if not ids:
+            return statement
+        keys = [filters.natural(text) for text in ids[:MOST_CHOSEN]]
+        if None in keys or len(ids) > MOST_CHOSEN:
+            raise filters.BadQuery(N_("This selection cannot be exported."))
+        return statement.where(self.model.id.in_(keys))
+
+    def _column_names(self):
+        asked = request.args.get("columns", "shown")
+        known = exporting.all_names(db.session(), self.model)
+        if asked == "shown":
+            return [name for name in self.list_columns if name in known]
+        if asked == "all":
+            return known
+        names = [name.strip() for name in asked.split(",") if name.strip()]
+        if not set(names) <= set(known):
+            raise filters.BadQuery(N_("There is no such column."))
+        return names
+
+    def _asked(self, name, offered, otherwise):
+        asked = request.args.get(name, otherwise)
+        if asked not in offered:
+            raise filters.BadQuery(N_("“%(value)s” is not offered."), value=asked[:40])
+        return asked
+
+    def export_menu(self):
+        """What the list page needs to offer its export: None where there is nothing to export."""
+        if not g.principal.may("see", self.entity):
+            return None
+        kinds = {key: words for key, (words, _) in FORMATS.items() if key != "vcf" or self.model is Contact}
+        return {
+            "action": f"{self.route_base}/export",
+            "hidden": kept_args(),
+            "formats": [(key, gettext(words)) for key, words in kinds.items()],
+            "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
+            "links": [(key, gettext(words)) for key, words in LINKS.items()],
+        }
+
+
+def kept_args():
+    """The parameters of the list that is open, as (name, value): what its export and its bulk work go by."""
+    left_out = {"after", "size", *OWN}
+    return [(key, value) for key, value in request.args.items(multi=True) if key not in left_out and value]
+
+
+def with_args(path, args):
+    """An address with these parameters."""
+    return f"{path}?{urlencode(args)}" if args else path
