@@ -6,9 +6,10 @@ Everything here works in short system sessions of its own or in a session it is 
 import hashlib
 import secrets
 from datetime import UTC, datetime
+from functools import cache
 
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, Role, User, ViewMenu
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access, roles
@@ -33,32 +34,63 @@ _NOBODY = generate_password_hash(secrets.token_hex())
 
 
 def load_principal(user_id):
-    """The person with this account as a principal, or None when the account is gone or inactive."""
+    """The person with this account as a principal, or None when the account is gone or inactive.
+
+    One statement tells who it is and whether anything of it has changed: the account's and the profile's own columns,
+    the roles, and how the tree of departments stands. While all that is as it was, the principal is the same object.
+    """
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
-        person = (
-            select(User.password, User.username, Staff, Role.name)
-            .outerjoin(Staff, Staff.id == User.id)
-            .outerjoin(User.roles)
-            .where(User.id == user_id, User.active)
-        )
-        rows = session.execute(person).all()
+        rows = session.execute(_person(), {"user_id": user_id}).all()
         if not rows:
             return None
-        password_hash, username, staff, _ = rows[0]
-        names = tuple(sorted(row.name for row in rows if row.name is not None))
-        department_id = staff.department_id if staff is not None else None
-        return access.Principal(
-            id=user_id,
-            username=username,
-            name=staff.name if staff is not None else username,
-            title=(staff.job_title if staff is not None else None) or "",
-            department_id=department_id,
-            below=_below(session, department_id),
-            roles=names,
-            language=staff.language if staff is not None else "en",
-            stamp=_stamp(password_hash),
-            grants=roles.grants_of(names),
+        found = tuple(sorted(tuple(row) for row in rows))
+        known = _KNOWN.get(user_id)
+        if known is None or known[0] != found:
+            known = _KNOWN[user_id] = (found, _principal(session, user_id, rows))
+        return known[1]
+
+
+_KNOWN = {}  # account -> (what its statement said, the principal made of it); as many as there are accounts
+
+
+@cache
+def _person():
+    """Built once mappers stand: FAB adds a user's roles to its class late."""
+    return (
+        select(
+            func.coalesce(Role.name, ""),
+            User.password,
+            User.username,
+            Staff.name,
+            Staff.job_title,
+            Staff.department_id,
+            Staff.language,
+            Staff.version,
+            select(func.count(Department.id)).scalar_subquery(),
+            select(func.max(Department.updated_at)).scalar_subquery(),
         )
+        .select_from(User)
+        .outerjoin(Staff, Staff.id == User.id)
+        .outerjoin(User.roles)
+        .where(User.id == bindparam("user_id"), User.active)
+    )
+
+
+def _principal(session, user_id, rows):
+    _, password_hash, username, name, title, department_id, language, *_ = rows[0]
+    names = tuple(sorted(role for role, *_ in rows if role))
+    return access.Principal(
+        id=user_id,
+        username=username,
+        name=name or username,
+        title=title or "",
+        department_id=department_id,
+        below=_below(session, department_id),
+        roles=names,
+        language=language or "en",
+        stamp=_stamp(password_hash),
+        grants=roles.grants_of(names),
+    )
 
 
 def authenticate(username, password):

@@ -739,12 +739,12 @@ def test_the_parts_of_ones_own_record_are_written(house):
 
 
 @on_both_engines
-def test_ledger_index_keys_and_papers_are_not_written_by_hand(house):
-    company = house.one("company", "North")
+def test_ledger_index_and_papers_are_not_written_by_hand_nor_keys_of_foreign_records(house):
+    company, foreign = house.one("company", "North"), house.one("company", "South")
     rows = {
         "change set": lambda: ChangeSet(at=func.now(), door="page"),
         "search entry": lambda: SearchEntry(entity="company", record_id=10**6, text="x"),
-        "external key": lambda: ExternalKey(source="x", entity="company", their_id="1", record_id=company),
+        "foreign key": lambda: ExternalKey(source="x", entity="company", their_id="1", record_id=foreign),
         "paper": lambda: Document(
             entity="company",
             record_id=company,
