@@ -14,6 +14,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import FromClause, Select, Table, and_, event, exists, false, inspect, or_, select, true
 from sqlalchemy.engine import Engine
@@ -87,6 +88,13 @@ class Principal:
 
     def get_id(self):
         return str(self.id)
+
+    @cached_property
+    def _hash(self):
+        return hash((self.id, self.department_id, self.below, self.roles, self.is_system))
+
+    def __hash__(self):
+        return self._hash  # asked for with every statement
 
     @cached_property
     def _verbs(self):
@@ -193,6 +201,33 @@ def _reach(principal, reach, row):
         return row.owner_id == principal.id
     departments = principal.below if reach == roles.BELOW else {principal.department_id}
     return row.department_id.in_(sorted(departments - {None}))
+
+
+class Reach(NamedTuple):
+    """Where the rows lie that somebody sees: a hint for the way to them, never the rule itself.
+
+    `departments` None: anywhere. `is_exact`: what lies there is seen, all of it.
+    """
+
+    departments: tuple | None
+    is_exact: bool
+
+
+@lru_cache(maxsize=4096)
+def reach(principal, model):
+    """In which departments the rows of a model lie that the principal sees."""
+    grants = principal.grants_for("see", model.__tablename__)
+    if principal.is_system or model.__sight__ != "scoped":
+        return Reach(None, True)
+    is_exact = all(grant.condition is None for grant in grants) and not hasattr(model, "__subjects__")
+    reaches = {grant.reach for grant in grants}
+    if model.__through__ or model in _NO_RECORDS or roles.OWN in reaches:
+        return Reach(None, False)
+    if roles.ALL in reaches:
+        return Reach(None, is_exact)
+    departments = {principal.department_id} if reaches else set()
+    departments |= principal.below if roles.BELOW in reaches else set()
+    return Reach(tuple(sorted(departments - {None})), is_exact)
 
 
 def _in_allowed(principal, verb, model, column):
