@@ -79,7 +79,7 @@ def reader_for(column, style):
         return _whole_reader(column, style)
     if isinstance(kind, String):
         read = values.text_reader(column)
-        return lambda cell: read(cell if type(cell) is str else as_text(cell))
+        return lambda cell: read(as_text(cell))
     raise TypeError(f"{column}: no cell becomes this")
 
 
