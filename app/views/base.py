@@ -39,6 +39,8 @@ __all__ = ["ApiView", "PageView", "allows", "expose", "install"]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Sign-in for programs carries no cookie, so nothing could be forged with it.
 CSRF_FREE = ("SecurityApi.login", "SecurityApi.refresh")
+# Routes to which whoever is signed in may send more than forms hold: endpoint -> bytes.
+UPLOADS = {}
 
 
 # --------------------------------------------------------------------------------------------- accounts
@@ -207,7 +209,9 @@ def _who_asks():
     g.principal = None
     if request.endpoint == "static":
         return
-    if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+    is_upload = request.endpoint in UPLOADS and current_user.is_authenticated
+    request.max_content_length = UPLOADS[request.endpoint] if is_upload else current_app.config["MAX_CONTENT_LENGTH"]
+    if (request.content_length or 0) > request.max_content_length:
         abort(413)  # here, because FAB's token API would make a fault of it
     is_bearer = request.headers.get("Authorization", "").startswith("Bearer ")
     if is_bearer and request.endpoint not in CSRF_FREE:

@@ -8,9 +8,21 @@ from sqlalchemy import func, select
 
 from app.exchange import importing
 from app.exchange.files import open_table
-from app.exchange.importing import House, Mapping, Style
+from app.exchange.importing import House, Mapping
 from app.exchange.reading import Refused
-from app.models import ENTITIES, Change, ChangeSet, Company, Contact, Deal, ExternalKey, Product, Ticket
+from app.models import (
+    ENTITIES,
+    Change,
+    ChangeSet,
+    Company,
+    Contact,
+    CustomField,
+    Deal,
+    ExternalKey,
+    Product,
+    Ticket,
+)
+from app.rules import RuleBroken
 from tests.databases import on_both_engines
 from tests.rules import world
 
@@ -22,14 +34,13 @@ def desk_in():
     """`desk_in(session, text, "contact", match=("email",))` — an import of this CSV with the suggested mapping."""
 
     def work(session, text, entity, name="people.csv", **changes):
-        style = Style(**{key: changes.pop(key) for key in ("dates", "decimal") if key in changes})
         table = open_table(text.encode() if isinstance(text, str) else text, name)
         fields = importing.fields_for(session, entity)
         mapping = importing.suggest(entity, table, fields)
         columns = {**mapping.columns, **changes.pop("columns", {})}
         columns = {header: field for header, field in columns.items() if field}
         mapping = mapping.but(columns=columns, **changes)
-        house = House(today=date(2026, 3, 4), now=NOW, currency="EUR", style=style)
+        house = House(today=date(2026, 3, 4), now=NOW, currency="EUR")
         return importing.Desk(session, table, entity, mapping, house)
 
     return work
@@ -524,3 +535,73 @@ def test_a_foreign_id_stands_for_one_record_only(import_as, plan_as):
     items = plan_as("rep.north", text, "contact", source="old", match=("email",))
     assert [item.action for item in items] == ["refused", "create", "refused"]
     assert "belongs to #" in str(items[0].reasons[0]) and "row 3 has the same" in str(items[2].reasons[0])
+
+
+@on_both_engines
+def test_fields_that_the_firm_added_come_in_too(as_system, import_as, plan_as, rows_of):
+    with as_system() as session:
+        for name, kind, more in (
+            ("size", "number", {"labels": {"en": "Size", "de": "Größe"}}),
+            ("met_on", "date", {"labels": {"en": "Met on"}}),
+            (
+                "tier",
+                "choice",
+                {
+                    "choices": [{"value": "gold", "labels": {"en": "Gold", "de": "Gold"}}],
+                    "labels": {"en": "Tier"},
+                },
+            ),
+        ):
+            session.add(CustomField(entity="contact", name=name, kind=kind, **more))
+    text = "Last name,E-mail,Größe,Met on,Tier\nErnst,a@x.example,12,4.3.2026,GOLD\nNeu,b@x.example,,,\n"
+    assert counts(import_as("rep.north", text, "contact")) == {"create": 2}
+    stored = [custom for (custom,) in rows_of(Contact, "custom")]
+    assert stored == [None, {"size": 12, "met_on": "2026-03-04", "tier": "gold"}]
+    assert counts(import_as("rep.north", text, "contact")) == {"unchanged": 2}
+    (changed, bad) = plan_as(
+        "rep.north",
+        text.replace("12", "-").replace("b@x.example,,", "b@x.example,much,"),
+        "contact",
+        clear="-",
+    )
+    assert changed.changes == {"custom.size": (12, None)} and changed.values["custom"]["tier"] == "gold"
+    assert bad.reasons[0].column == "Größe"
+
+
+def test_what_changes_between_looking_and_writing_stops_the_import(
+    as_person, as_system, desk_in, import_as, rows_of
+):
+    import_as("rep.north", PEOPLE, "contact")
+    changed = PEOPLE.replace("Köln", "Bonn")
+
+    def edited_meanwhile():
+        with as_system() as session:
+            session.scalars(select(Contact).where(Contact.city == "Köln")).one().phone = "1"
+
+    def added_meanwhile():
+        with as_system() as session:
+            session.add(
+                Contact(last_name="Ernst", email="DORA@x.example", department_id=world.department(session).id)
+            )
+
+    more = PEOPLE + "Dora;Neu;dora@x.example;;;\n"
+    for text, meanwhile, why in (
+        (changed, edited_meanwhile, "just changed"),
+        (more, added_meanwhile, "just added"),
+    ):
+        with pytest.raises(RuleBroken, match=why), as_person("rep.north", writes=False) as reading:
+            desk = desk_in(reading, text, "contact")
+            with as_person("rep.north") as writing:
+                writing.rollback()
+
+                def begin(meanwhile=meanwhile, writing=writing):
+                    meanwhile()
+                    return writing
+
+                importing.bring_in(desk, begin)
+    assert ("Bonn",) not in rows_of(Contact, "city") and ("Neu",) not in rows_of(Contact, "last_name")
+
+
+def test_what_was_exported_behind_a_mark_comes_back_without_it(plan_as):
+    (item,) = plan_as("rep.north", "Last name,E-mail,Phone\nErnst,a@x.example,'+49 30 1\n", "contact")
+    assert item.values["phone"] == "+49 30 1"

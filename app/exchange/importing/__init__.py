@@ -8,15 +8,26 @@ session's one transaction, all or nothing unless told to take the good rows. It 
 
 import csv
 import io
+import pickle
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app import access, bulk, roles
 from app.exchange.files import Note
+from app.exchange.formulas import restored
 from app.exchange.importing import targets
-from app.exchange.importing.cells import Style, as_text, normal, reader_for
+from app.exchange.importing.cells import (
+    Style,
+    as_text,
+    normal,
+    read_day,
+    read_moment,
+    read_number,
+    reader_for,
+)
 from app.exchange.importing.laws import law_of
 from app.exchange.importing.lookups import (
     Links,
@@ -31,7 +42,7 @@ from app.exchange.importing.mapping import REASON, Mapping, problems, remember, 
 from app.exchange.reading import Refusal, Refused, Report, legible
 from app.extensions import N_
 from app.models import ENTITIES, Company, ExternalKey
-from app.rules import RuleBroken, values
+from app.rules import RuleBroken, custom_fields, values
 
 __all__ = [
     "Desk",
@@ -66,6 +77,7 @@ class Item:
     warnings: list = field(default_factory=list)
     their_id: str | None = None
     deed: dict | None = None
+    version: int | None = None  # of the record, when it was compared
 
 
 @dataclass
@@ -97,7 +109,7 @@ class House:
     today: object
     now: object
     currency: str
-    style: Style
+    style: Style = field(default_factory=Style)
     department_id: int | None = None  # whose new rows are; None: the importer's own
 
 
@@ -116,7 +128,8 @@ class Desk:
             refusals = [Refusal(table.name, None, None, message, values, None) for message, values in wrong]
             raise Refused(Report(refusals=refusals))
         self.law = law_of(entity, self)
-        self._readers = self._make_readers(house.style)
+        style = replace(house.style, dates=mapping.dates, decimal=mapping.decimal)
+        self._readers = self._make_readers(style)
         self._links = {
             name: Links(session, one, kind_of_stage=entity)
             for name, one in self.fields.items()
@@ -127,7 +140,12 @@ class Desk:
         self._required = [
             (name, self.fields[name].label) for name in targets.required_of(entity) if name in self.fields
         ]
+        added = [one.custom for one in self.fields.values() if one.kind == "custom"]
+        self._custom_defaults = {f"custom.{name}": one for name, one in custom_fields.defaults(added).items()}
+        self._custom_required = [one for one in added if one.is_required]
         self.rows = 0
+        self._made = set()  # names of companies that are to be created
+        self._last_ids = {}  # model -> the highest id when it was looked at
         self._first_theirs = {}  # foreign id -> row of the file in which it stood first
         self._first_row = {}  # match key -> row of the file in which it stood first
 
@@ -143,7 +161,7 @@ class Desk:
             if one.kind == "value":
                 read = reader_for(one.column, style)
             elif one.kind == "custom":
-                read = _custom_reader(one.custom)
+                read = self._custom_reader(one.custom, style)
             else:
                 read = {"id": _read_id, "key": _read_key, "full_name": _text, "link": _text}[one.kind]
             readers.append((position, header, one, read))
@@ -152,11 +170,14 @@ class Desk:
     def _read(self, record, readers):
         """(values by field, refusals): links as texts, absent columns and empty cells left out."""
         found, refusals, mapping = {}, list(record.faults), self.mapping
+        is_csv = self.table.format == "CSV"
         if record.faults:
             return found, refusals
         cells = record.cells
         for position, header, one, read in readers:
             cell = cells[position]
+            if is_csv and type(cell) is str and cell[:1] == "'":
+                cell = restored(cell)
             if cell in EMPTY or (type(cell) is str and not cell.strip()):
                 if mapping.empty_clears:
                     found[one.name] = None
@@ -181,11 +202,30 @@ class Desk:
     def _header_of(self, name):
         return next((header for header, one in self.mapping.columns.items() if one == name), None)
 
+    def _custom_reader(self, one, style):
+        """The function that reads a cell for a field that the firm added: by its own rules, in the file's style."""
+        read_typed = {
+            "number": read_number,
+            "decimal": read_number,
+            "money": read_number,
+            "date": read_day,
+            "moment": read_moment,
+        }.get(one.kind, lambda cell, style: as_text(cell))
+
+        def read(cell):
+            value = read_typed(cell, style)
+            return custom_fields.read_value(one, value, session=self.session, zone=style.zone)
+
+        return read
+
     # ---- the first look
 
     def survey(self, progress=lambda done, total: None):
         """Learn what the file speaks of, and look all of it up."""
         match, entity = self.mapping.match, self.entity
+        for model in (self.model, Company):
+            if self.principal.may("see", model.__tablename__):
+                self._last_ids[model] = self.session.scalar(select(func.max(model.id))) or 0
         alike = [spec for spec in targets.ALIKE.get(entity, ()) if spec != match and self._has(spec)]
         wanted_names = {*match, "key", *(name for spec in alike for name in spec)}
         readers = [
@@ -267,6 +307,17 @@ class Desk:
         return resolved
 
     # ---- the second look
+
+    def lay_by(self, items, spool):
+        """Keep what is to be written of these rows, without the rows."""
+        kept = [item for item in items if item.action in (CREATE, UPDATE)]
+        for item in kept:
+            item.record, item.changes, item.warnings = None, {}, []
+            for value in item.values.values():
+                if isinstance(value, New):
+                    self._made.add((normal(value.name),))
+        if kept:
+            pickle.dump(kept, spool, pickle.HIGHEST_PROTOCOL)
 
     def chunks(self):
         """The items of the file, some hundred at a time; nothing is written between two of them but what they say."""
@@ -358,7 +409,7 @@ class Desk:
         if not ids:
             return {}, set()
         names = {"id", *self.law.needs}
-        names |= {one.name for _, _, one, _ in self._readers if one.column is not None}
+        names |= {"version", *(one.name for _, _, one, _ in self._readers if one.column is not None)}
         if any(one.kind == "full_name" for _, _, one, _ in self._readers):
             names |= {"first_name", "last_name"}
         if any(one.kind == "custom" for _, _, one, _ in self._readers):
@@ -386,11 +437,15 @@ class Desk:
             self._check_their_id(item)
         values = {
             **self.law.defaults(),
+            **self._custom_defaults,
             **{name: one for name, one in item.values.items() if one is not None},
         }
         for name, label in self._required:
             if values.get(name) in EMPTY:
                 self._refuse(item, name, N_("“%(field)s” is missing"), field=label)
+        for one in self._custom_required:
+            if values.get(f"custom.{one.name}") is None:
+                self._refuse(item, f"custom.{one.name}", N_("“%(field)s” is missing"), field=str(one))
         if not item.reasons and not self._reach["add"](values):
             self._refuse(item, "department_id", N_("you may not add records there"))
         self._check_links(item, values)
@@ -441,7 +496,8 @@ class Desk:
             return
         for name, (_, value) in changes.items():
             column = self.fields[name].column
-            if value is None and column is not None and not column.nullable:
+            is_needed = not column.nullable if column is not None else self.fields[name].custom.is_required
+            if value is None and is_needed:
                 self._refuse(item, name, N_("“%(field)s” cannot be empty"), field=self.fields[name].label)
         new = {name: after for name, (_, after) in changes.items()}
         if (
@@ -457,7 +513,7 @@ class Desk:
         if item.reasons:
             return
         item.action, item.changes = UPDATE, changes
-        item.values = _with_custom(new, custom)
+        item.values, item.version = _with_custom(new, custom), row["version"]
         item.deed = self.law.deed_of(item.values, row)
 
     def _check_links(self, item, values):
@@ -495,15 +551,32 @@ class Desk:
 
     # ---- writing
 
-    def write(self, items, outcome):
+    def check_since(self, session):
+        """Nobody may have added in the meantime what this import is about to add."""
+        models = {self.model: (self.mapping.match, self._first_row)}
+        if self.mapping.match in (("id",), ("key",)):
+            models = {}  # an id names what is there, and a foreign one cannot stand twice
+        if self._made:
+            models[Company] = (("name",), self._made)
+        for model, (names, keys) in models.items():
+            columns = [getattr(model, name) for name in names]
+            for row in session.execute(select(*columns).where(model.id > self._last_ids[model])):
+                if tuple([normal(part) for part in row]) in keys:
+                    raise RuleBroken(
+                        N_("Somebody has just added “%(name)s”. Nothing was stored; start the import again."),
+                        name=" ".join(str(part) for part in row if part),
+                    )
+
+    def write(self, session, items, outcome):
         """Write what these items say, in a few statements."""
         new = [item for item in items if item.action == CREATE]
         edited = [item for item in items if item.action == UPDATE]
-        self._make_missing([*new, *edited], outcome)
+        self._check_versions(session, edited)
+        self._make_missing(session, items, outcome)
         if new:
             names = sorted({name for item in new for name in item.values})
             rows = [{name: item.values.get(name) for name in names} for item in new]
-            for item, key in zip(new, bulk.add(self.session, self.model, rows), strict=True):
+            for item, key in zip(new, bulk.add(session, self.model, rows), strict=True):
                 item.id = key
             keys = [
                 {
@@ -516,31 +589,40 @@ class Desk:
                 if item.their_id is not None
             ]
             if keys:
-                bulk.add(self.session, ExternalKey, keys)
+                bulk.add(session, ExternalKey, keys)
         changed = {item.id: item.values for item in edited if item.values}
         if changed:
-            bulk.edit(self.session, self.model, changed)
-        deeds = [item for item in items if item.deed and item.action in (CREATE, UPDATE)]
+            bulk.edit(session, self.model, changed)
+        deeds = [item for item in items if item.deed]
         for item in deeds:
-            self.law.do(self.session, item.id, item.deed)
+            self.law.do(session, item.id, item.deed)
         if deeds:
-            self.session.flush()
-            self.session.expunge_all()
+            session.flush()
+            session.expunge_all()
 
-    def _make_missing(self, items, outcome):
+    def _check_versions(self, session, edited):
+        """What was compared must still stand as it did: no edit of another is overwritten unseen."""
+        versions = {item.id: item for item in edited}
+        for chunk in in_chunks(versions):
+            statement = select(self.model.id, self.model.version).where(self.model.id.in_(chunk))
+            now = dict(session.execute(statement).all())
+            for key in chunk:
+                if now.get(key) != versions[key].version:
+                    raise RuleBroken(
+                        N_(
+                            "“%(name)s” was just changed by somebody. Nothing was stored; start the import again."
+                        ),
+                        name=versions[key].name,
+                    )
+
+    def _make_missing(self, session, items, outcome):
         """Create the companies that rows name and nobody knows, once each, and put their ids in."""
         for name, links in self._links.items():
-            named = {}
+            unknown = {}
             for item in items:
                 value = item.values.get(name)
-                if isinstance(value, New):
-                    named.setdefault(normal(value.name), value.name)
-            unknown = {}
-            for key, text in named.items():
-                try:
-                    links.id_of(text)
-                except Missing:
-                    unknown[key] = text
+                if isinstance(value, New) and not links.knows(value.name):
+                    unknown.setdefault(normal(value.name), value.name)
             if unknown:
                 whose = {
                     "department_id": self.department_id,
@@ -548,7 +630,7 @@ class Desk:
                     "kind": "prospect",
                 }
                 rows = [{"name": values.one_line(text).strip(), **whose} for text in unknown.values()]
-                for text, key in zip(unknown.values(), bulk.add(self.session, Company, rows), strict=True):
+                for text, key in zip(unknown.values(), bulk.add(session, Company, rows), strict=True):
                     for other in self._links.values():
                         if other.target == "company":
                             other.learn(text, key)
@@ -568,40 +650,42 @@ def plan(desk, progress=lambda done, total: None):
         progress(done, desk.rows)
 
 
-def bring_in(desk, *, skip_bad=False, progress=lambda done, total: None, say=str):
-    """Write what the plan says into the session's transaction; the caller commits. Returns the Outcome.
+def bring_in(desk, begin=None, *, skip_bad=False, progress=lambda done, total: None, say=str):
+    """Plan all rows, then write what the plan says into one transaction, which the caller commits.
 
-    All or nothing: the first row that is refused takes back what was written of the file, and the rest is only looked
-    at, so that all refused rows come back together. `skip_bad` takes the good rows. `say` puts a refusal into words.
+    All or nothing: with a row that is refused nothing is written, unless `skip_bad` takes the good rows; the refused
+    come back in a file, with the reasons as `say` puts them. `begin()` gives the session to write with, so that the
+    long looking holds nobody up; without it that of the desk is used. Between the two, the plan lies in a file.
     """
-    outcome, refused = Outcome(), RefusedFile(desk.table, say)
+    outcome, refused, done = Outcome(), RefusedFile(desk.table, say), 0
     desk.survey(progress)
-    part = desk.session.begin_nested()
-    is_writing, done = True, 0
-    try:
+    with TemporaryFile() as spool:
         for items in desk.chunks():
             for item in items:
                 outcome.note(item)
                 if item.action == REFUSED:
                     refused.add(item)
-            if is_writing and refused.rows and not skip_bad:
-                part.rollback()
-                is_writing = False
-            if is_writing:
-                desk.write(items, outcome)
+            desk.lay_by(items, spool)
             done += len(items)
-            progress(done, desk.rows)
-    except BaseException:
-        if is_writing:
-            part.rollback()
-        raise
-    if is_writing:
-        part.commit()
-    else:
-        outcome.made.clear()
-    outcome.is_stored = is_writing
-    outcome.refused_file = refused.content()
+            progress(done, 2 * desk.rows)
+        outcome.refused_file = refused.content()
+        outcome.is_stored = skip_bad or not refused.rows
+        if outcome.is_stored and outcome.counts[CREATE] + outcome.counts[UPDATE]:
+            session = begin() if begin else desk.session
+            desk.check_since(session)
+            spool.seek(0)
+            while (items := _next_of(spool)) is not None:
+                desk.write(session, items, outcome)
+                done += len(items)
+                progress(min(done, 2 * desk.rows), 2 * desk.rows)
     return outcome
+
+
+def _next_of(spool):
+    try:
+        return pickle.load(spool)  # written by ourselves a moment ago, into a file without a name
+    except EOFError:
+        return None
 
 
 class RefusedFile:
@@ -632,7 +716,7 @@ def _legible_cell(cell):
 
 def fields_for(session, entity):
     """The fields of an entity, with those that the firm added and the session's person sees."""
-    return targets.fields_of(entity)
+    return targets.fields_of(entity, custom_fields.fields_for(session, entity))
 
 
 def split_name(text):
@@ -667,10 +751,6 @@ def _read_id(cell):
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= values.LARGEST_INTEGER:
         raise RuleBroken(N_("“%(value)s” is no number of a record."), value=text[:40])
     return int(text)
-
-
-def _custom_reader(one):
-    return lambda cell: as_text(cell)
 
 
 def _with_custom(changes, custom):

@@ -116,6 +116,10 @@ class Links:
             )
         raise Missing(N_("Nothing is named “%(text)s”."), text=text[:60])
 
+    def knows(self, text):
+        """Whether exactly one record is called so by now."""
+        return len(self._ids.get(normal(text), ())) == 1
+
     def learn(self, text, key):
         """A record of this name has just been made."""
         self._ids[normal(text)] = [key]
