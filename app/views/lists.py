@@ -2,16 +2,19 @@
 
 from urllib.parse import urlencode
 
-from flask import g, request
+from flask import current_app, g, request
 from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer, select
 from sqlalchemy.orm import selectinload
 
 from app import filters
+from app.exchange.importing.targets import TARGETS
 from app.extensions import db
 from app.models import Exact, Moment, Staff
+from app.rules import asking
 from app.views import cells
 from app.views.base import PageView, allows, expose
+from app.views.reading import today
 
 
 class ListView(PageView):
@@ -51,6 +54,11 @@ class ListView(PageView):
         """Buttons above the list, beside "add": dicts with label, href and icon."""
         return []
 
+    def import_href(self):
+        """Where a file of such rows is brought; None where the reader may bring none."""
+        may = g.principal.may("add", self.entity) or g.principal.may("edit", self.entity)
+        return f"/imports/?entity={self.entity}" if may and self.entity in TARGETS else None
+
     def list_context(self):
         """What else the list page needs."""
         return {}
@@ -62,17 +70,11 @@ class ListView(PageView):
     # ---- the parts of the page
 
     def query_from(self, args):
-        return filters.parse(
-            self.model, args, sortable=self.sortable, principal=g.principal, default_sort=self.default_sort
-        )
+        return filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
 
     @property
     def sortable(self):
-        columns = self.model.__table__.c
-        return {
-            "id",
-            *(name for name in self.list_columns if name in columns and not columns[name].foreign_keys),
-        }
+        return filters.sorts_of(self.model)
 
     def _cells(self, row):
         """The cells of a row in the list; the first opens the record, so it is never empty."""
@@ -105,7 +107,7 @@ class ListView(PageView):
         return f"{self.route_base}/?{urlencode(args)}" if args else f"{self.route_base}/"
 
     def _filter_fields(self, query):
-        given = {one.parameter: one.text for one in query.filters}
+        given = dict(filters.parameters_of(query))
         fields = []
         for name in self.filter_columns:
             column = self.model.__table__.c[name]
@@ -126,17 +128,17 @@ class ListView(PageView):
         return fields
 
     def _chips(self, query):
-        chips = []
-        for one in query.filters:
-            column = self.model.__table__.c[one.name]
-            value = _filter_words(self.model, column, one)
-            words = f"{cells.label(column)} {gettext(filters.OPERATORS[one.operator])} {value}"
-            chips.append({"label": words, "href": self._href(**{one.parameter: None, "after": None})})
+        parts = filters.parts_of(query.tree)
+        chips = [{"label": filters.write(one), "href": self._href(where=None)} for one in parts]
         if query.words:
             chips.append({"label": f"“{query.words}”", "href": self._href(q=None, after=None)})
         return chips
 
 
+def asker():
+    """Who asks for a list, and when: the signed-in person, today."""
+    settings = current_app.config["SETTINGS"]
+    return asking.asker(db.session, today=today(), zone=settings.zone)
 
 
 def _filter_kinds(model, column):
@@ -157,19 +159,3 @@ def _filter_kinds(model, column):
     if isinstance(column.type, Exact | Integer):
         return [("min", "number", ()), ("max", "number", ())]
     return [("has", "text", ())]
-
-
-def _filter_words(model, column, one):
-    """The value of a filter as people read it."""
-    if cells.target_of(column) is not None and one.operator in ("is", "not"):
-        target, names = cells.target_of(column), []
-        for text in one.text.split(","):
-            row = g.principal.id if text.strip() == "me" else int(text)
-            row = db.session.get(target, row)
-            names.append(gettext("not visible") if row is None else str(row))
-        return ", ".join(names)
-    if "choices" in column.info:
-        return ", ".join(
-            gettext(column.info["choices"].get(text.strip(), text)) for text in one.text.split(",")
-        )
-    return "" if one.operator == "empty" else one.text

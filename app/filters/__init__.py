@@ -1,0 +1,75 @@
+"""From the text of a URL to one condition, one order and one page of a list: what lists, exports, bulk work and stored
+views ask with.
+
+- `language` reads and writes the text, `fields` knows what a path means, `periods` what "last 30 days" is;
+- `conditions` makes one scoped condition of it;
+- `pages` reads a whole URL and fetches a page.
+"""
+
+from app.filters.conditions import Asker
+from app.filters.fields import LARGEST_ID, OPERATORS_OF, coerce, natural, resolve
+from app.filters.language import (
+    OPERATORS,
+    BadQuery,
+    Condition,
+    Group,
+    Related,
+    group,
+    leaves,
+    parts_of,
+    read,
+    write,
+)
+from app.filters.pages import (
+    COUNT_UP_TO,
+    PAGE_SIZES,
+    Page,
+    Query,
+    conditions,
+    count,
+    cursor_after,
+    fetch,
+    from_text,
+    page,
+    parameters_of,
+    parse,
+    select_ids,
+    settled,
+    sorts_of,
+    text_of,
+)
+
+__all__ = [
+    "COUNT_UP_TO",
+    "LARGEST_ID",
+    "OPERATORS",
+    "OPERATORS_OF",
+    "PAGE_SIZES",
+    "Asker",
+    "BadQuery",
+    "Condition",
+    "Group",
+    "Page",
+    "Query",
+    "Related",
+    "coerce",
+    "conditions",
+    "count",
+    "cursor_after",
+    "fetch",
+    "from_text",
+    "group",
+    "leaves",
+    "natural",
+    "page",
+    "parameters_of",
+    "parse",
+    "parts_of",
+    "read",
+    "resolve",
+    "select_ids",
+    "settled",
+    "sorts_of",
+    "text_of",
+    "write",
+]
