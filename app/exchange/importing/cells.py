@@ -13,7 +13,6 @@ from functools import cache
 from babel.support import Translations
 from sqlalchemy import Boolean, Date, Integer, String
 
-from app.exchange import formulas
 from app.extensions import N_
 from app.models import Exact, Moment
 from app.rules import RuleBroken, values
@@ -79,7 +78,7 @@ def reader_for(column, style):
         return _whole_reader(column, style)
     if isinstance(kind, String):
         read = values.text_reader(column)
-        return lambda cell: read(as_text(cell))
+        return lambda cell: read(cell if type(cell) is str else as_text(cell))
     raise TypeError(f"{column}: no cell becomes this")
 
 
