@@ -12,7 +12,7 @@ from sqlalchemy import UniqueConstraint, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from app import access, bulk, ledger
-from app.access import DOOR, WriteRefused
+from app.access import DOOR
 from app.extensions import N_
 from app.models import ENTITIES, Change, ChangeSet, Invoice, Staff
 from app.past import AT_ONCE, COLUMNS, nets, with_custom
@@ -182,6 +182,7 @@ class _Undoing:
     def run(self):
         """First what was deleted comes back, then old values, then what was added goes: nothing points to nothing."""
         actions = self._actions()
+        self._say_what_goes_along(actions)
         self._hold_what_is_summed(actions)
         self._pass("delete", ORDER, {name for name, found in actions.items() if "delete" in found})
         self._pass("edit", ORDER, {name for name, found in actions.items() if found != {"add"}})
@@ -202,6 +203,15 @@ class _Undoing:
                 found[entity].add(action)
                 self.total += number
         return found
+
+    def _say_what_goes_along(self, actions):
+        """A merge moves every link to the record that goes, whoever's the linking row is; its undo moves them back."""
+        set_id, door = self.set_id, "undo"
+        while door == "undo" and set_id is not None:  # the undo of an undo of a merge is that merge again
+            row = self._ask(select(_SETS.c.door, _SETS.c.undoes_id).where(_SETS.c.id == set_id)).one()
+            door, set_id = row
+        merged = {name for name in WHOLES if actions.get(name, set()) - {"edit"}}
+        self.along = {name for name in actions if name not in merged} if door == "merge" else set()
 
     def _pass(self, kind, order, entities):
         for name in order:
@@ -435,14 +445,14 @@ class _Undoing:
 
     def _beyond(self, model, kind, rows):
         """Rows that the principal may not write as they stand; the new state is asked about when it is written."""
-        if kind == "delete":
+        if kind == "delete" or model.__tablename__ in self.along:
             return {}
         verb = "edit" if kind == "edit" or model.__tablename__ in POINTERS else "delete"
         condition = access.allowed(self.principal, verb, model, model.__table__.c)
         keys = {net.record_id for net in rows}
-        if condition is access.EVERY_ROW:
-            return {}
-        within = self._there(model, keys, condition) if condition is not access.NO_ROW else set()
+        within = keys if condition is access.EVERY_ROW else set()
+        if condition is not access.EVERY_ROW and condition is not access.NO_ROW:
+            within = self._there(model, keys, condition)
         return dict.fromkeys(keys - within, NOT_YOURS)
 
     def _without_target(self, model, kind, rows):
@@ -543,32 +553,52 @@ class _Undoing:
     # ---- writing
 
     def _write(self, model, kind, rows, parts=()):
-        """All of them in one savepoint; what is refused is found by halves, and stays."""
+        """All of them in one savepoint; what the database refuses is found by halves, and stays.
+
+        The values are those that the rows had, so links are not asked about: nobody chooses where they lead.
+        """
         if not rows:
             return
         keys = {net.record_id for net in rows}
         parts = [net for net in parts if net.root[1] in keys]
         try:
-            with self.session.begin_nested():
+            with self.session.begin_nested() as savepoint:
                 for alike in _alike(parts):
-                    bulk.delete(self.session, alike[0].model, [net.record_id for net in alike])
+                    ids = [net.record_id for net in alike]
+                    bulk.delete(self.session, alike[0].model, ids, goes_along=True)
                 self._write_alike(model, kind, rows)
-        except (WriteRefused, IntegrityError) as error:
+                refused = self._out_of_reach(model, kind, keys)
+                if refused:
+                    savepoint.rollback()
+        except IntegrityError:
             if len(rows) == 1:
-                self._leave(rows[0], NOT_YOURS if isinstance(error, WriteRefused) else REFUSED)
+                self._leave(rows[0], REFUSED)
                 return
             half = len(rows) // 2
             self._write(model, kind, rows[:half], parts)
             self._write(model, kind, rows[half:], parts)
             return
+        if refused:
+            self._write(model, kind, self._keep_back(rows, dict.fromkeys(refused, NOT_YOURS)), parts)
+            return
         for net in (*rows, *parts):
             self.restored[net.model.__tablename__, kind] += 1
 
+    def _out_of_reach(self, model, kind, keys):
+        """Those that lie beyond the principal's grants as they have become."""
+        if kind == "add" or model.__tablename__ in self.along:
+            return set()
+        verb = "add" if kind == "delete" else "edit"
+        condition = access.allowed(self.principal, verb, model, model.__table__.c)
+        if condition is access.EVERY_ROW:
+            return set()
+        return keys - self._there(model, keys, condition) if condition is not access.NO_ROW else keys
+
     def _write_alike(self, model, kind, rows):
         if kind == "add":
-            bulk.delete(self.session, model, [net.record_id for net in rows])
+            bulk.delete(self.session, model, [net.record_id for net in rows], goes_along=True)
         elif kind == "delete":
-            bulk.add(self.session, model, [_as_it_was(net) for net in rows], restoring=True)
+            bulk.add(self.session, model, [_as_it_was(net) for net in rows], restoring=True, goes_along=True)
         else:
             customs = self._customs(model, rows)
             changes = {}
@@ -577,7 +607,7 @@ class _Undoing:
                 if custom:
                     values["custom"] = with_custom(customs[net.record_id], custom)
                 changes[net.record_id] = values
-            bulk.edit(self.session, model, changes)
+            bulk.edit(self.session, model, changes, goes_along=True)
 
     def _customs(self, model, rows):
         """id -> values of custom fields, as they stand now."""
