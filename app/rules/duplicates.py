@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from sqlalchemy import bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -214,8 +214,8 @@ def find(session, model, *, now, progress=lambda done, total: None):
     duplicate stays so. Runs in time and memory that grow with the number of records, not with its square.
     """
     found = Found()
-    kept = likely_pairs(session, model, found=found, progress=progress)
-    _keep(session, model, kept, found, now)
+    likely = likely_pairs(session, model, found=found, progress=progress)
+    keep_pairs(session, model, likely, found=found, now=now)
     return found
 
 
@@ -233,8 +233,8 @@ def likely_pairs(session, model, *, found=None, progress=lambda done, total: Non
         for entry in set(kind.keys_of(one)):
             number = hash(entry) & 0xFFFFFFFFFF
             keys[number % BUCKETS].append(number << _POSITION | position)
-        if position % 5000 == 4999:
-            progress((position + 1) // 2, total)  # reading is half of the work
+        if position % 1000 == 999:
+            progress(position // 2, total)  # reading is half of the work
     ranks = _ranks(orders)
     del orders
     pairs = _candidates(keys, ranks, len(ids))
@@ -325,8 +325,11 @@ def _through_thirds(likely):
             )
 
 
-def _keep(session, model, likely, found, now):
-    """Write the pairs down. They are made from the records, like the search index: no change set tells of them."""
+def keep_pairs(session, model, likely, *, found, now):
+    """Write down what `likely_pairs` found, in place of what stood there.
+
+    Pairs are made from the records, like the search index: no change set tells of them.
+    """
     entity, table = model.__tablename__, DuplicatePair.__table__
     connection, options = session.connection(), {DOOR: True}
     asked = select(
@@ -392,6 +395,11 @@ def pairs_to_look_at(entity, state="open"):
         .where(DuplicatePair.entity == entity, DuplicatePair.state == state)
         .order_by(DuplicatePair.score.desc(), DuplicatePair.id.desc())
     )
+
+
+def stands_after(score, key):
+    """That a pair comes behind this place in the list."""
+    return or_(DuplicatePair.score < score, and_(DuplicatePair.score == score, DuplicatePair.id < key))
 
 
 def dismiss(pair):

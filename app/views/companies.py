@@ -10,6 +10,7 @@ from sqlalchemy.orm import selectinload
 from app.extensions import N_, db
 from app.models import Campaign, Company, Contact, Deal, Invoice, Ticket
 from app.views import activities, cells
+from app.views.duplicates import WarnsOfDuplicates
 from app.views.reading import day, money
 from app.views.records import RecordView
 
@@ -87,7 +88,7 @@ def boxes_of(row, names):
     return [found for name in names if (found := known[name]()) is not None]
 
 
-class CompanyView(RecordView):
+class CompanyView(WarnsOfDuplicates, RecordView):
     """Organisations one does business with."""
 
     model = Company
@@ -104,7 +105,7 @@ class CompanyView(RecordView):
         }
 
 
-class ContactView(RecordView):
+class ContactView(WarnsOfDuplicates, RecordView):
     """People one talks to."""
 
     model = Contact
