@@ -13,8 +13,10 @@ from app.views.campaigns import CampaignView
 from app.views.changes import ChangeView, TrashView
 from app.views.companies import CompanyView, ContactView
 from app.views.deals import DealView
+from app.views.duplicates import DuplicateView
 from app.views.home import HomeView
 from app.views.invoices import InvoiceView, PaymentView
+from app.views.jobs import JobView
 from app.views.reports import ReportView
 from app.views.settings import (
     DepartmentView,
@@ -57,6 +59,8 @@ MENU_MORE = [
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+    Entry(DuplicateView, N_("Duplicates"), "copy", "/duplicates/"),
+    Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
     Entry(ChangeView, N_("Changes"), "history", "/changes/"),
     Entry(TrashView, N_("Trash"), "trash", "/trash/"),
 ]
