@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
+from app import undo
 from app.access import WriteRefused
 from app.models import (
     Activity,
@@ -272,3 +273,43 @@ def test_filled_goes_before_empty_and_newer_before_older(session):
     assert merging.proposed_master(session, [other, one]) == one.id
 
 
+
+
+# --------------------------------------------------------------------------------------------- and back
+
+
+def everything(session):
+    """All business rows as they stand, by table and id; when they were touched last, and how often, apart."""
+    apart = {"updated_at", "version"}
+    return {
+        (entity, row["id"]): {name: value for name, value in row.items() if name not in apart}
+        for entity in ("campaign_member", "contact", "deal", "ticket", "activity", "tagging", "external_key")
+        for row in session.connection().execute(select(factories.ENTITIES[entity].__table__)).mappings()
+    }
+
+
+@on_both_engines
+def test_the_undo_of_a_merge_brings_everything_back_hidden_rows_too(as_person, as_system):
+    with as_system() as session:
+        keep, other = two_contacts(session, email="mendel@example.com", custom={"size": "L"})
+        campaign = factories.make(session, "campaign")
+        for contact, status in ((keep, "planned"), (other, "answered")):
+            factories.make(session, "campaign_member", campaign=campaign, contact=contact, status=status)
+        factories.make(session, "campaign_member", contact=other)
+        for entity in ("deal", "ticket", "activity"):
+            factories.make(session, entity, contact=other)
+        factories.make(session, "external_key", entity="contact", record_id=other.id)
+        for row, name in ((keep, "vip"), (other, "vip"), (other, "fair")):
+            tagged(session, row, name)
+        ids = keep.id, other.id
+    with as_system() as session:
+        before = everything(session)
+    with as_person("rep.north") as session:
+        values = {"email": "mendel@example.com", "custom": {"size": "L"}}
+        key = merging.merge(session, Contact, ids[0], [ids[1]], values)
+    with as_system() as session:
+        assert everything(session) != before
+    with as_person("rep.north") as session:
+        assert undo.undo(session, key).left == []
+    with as_system() as session:
+        assert everything(session) == before
