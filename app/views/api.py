@@ -1,7 +1,8 @@
 """REST over the same entities, with the same forms and rules as the pages: `/api/v1/contacts/<id>` and its kin.
 
-A body is a JSON object of columns; a link is an id. Writing needs the version that was read, in the body or as
-`If-Match` (DELETE: as `If-Match` or `?version=`); a stale one is answered 409 with both versions.
+A body is a JSON object of columns; a link is an id; values of custom fields stand together under `custom`. Writing
+needs the version that was read, in the body or as `If-Match` (DELETE: as `If-Match` or `?version=`); a stale one is
+answered 409 with both versions.
 """
 
 from flask import abort, jsonify, request
@@ -9,12 +10,13 @@ from flask_babel import gettext
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
+from wtforms import SelectMultipleField
 
 from app import filters
 from app.extensions import db
 from app.ledger import plain
-from app.rules import RuleBroken
-from app.views import cells, forms
+from app.rules import RuleBroken, custom_fields
+from app.views import cells, custom_values, forms
 from app.views.base import ApiView, allows, expose
 from app.views.campaigns import CampaignView
 from app.views.companies import CompanyView, ContactView
@@ -42,7 +44,7 @@ class RecordApi(ApiView):
         rows = found[: query.size]
         following = filters.cursor_after(rows[-1], query) if len(found) > query.size else None
         total = db.session.scalar(filters.count(self.model, query))
-        return jsonify(count=total, result=[self._shown(row) for row in rows], next=following)
+        return jsonify(count=total, result=self._all_shown(rows), next=following)
 
     @expose("/<int:pk>", methods=["GET"])
     @allows("see")
@@ -113,16 +115,16 @@ class RecordApi(ApiView):
         known = {field.name for field in form.fields_shown()}
         for field in form.fields_shown():
             if not getattr(field, "not_visible", False):
-                sent[field.name] = _as_typed(field, field.data)
-        for name, value in body.items():
+                _put(sent, field, field.data)
+        for name, value in _flat(body).items():
             if name not in known:
                 problems[name] = [gettext("There is no such field, or it cannot be written.")]
-            elif isinstance(value, list | dict):
+            elif isinstance(value, list | dict) and not (isinstance(value, list) and _takes_several(form[name])):
                 problems[name] = [gettext("This takes a single value.")]
             elif getattr(form[name], "not_visible", False):
                 problems[name] = [gettext("This link leads to a record you may not see; it stays as it is.")]
             else:
-                sent[name] = _as_typed(form[name], value)
+                _put(sent, form[name], value)
         return self.view.form(row, formdata=sent), problems
 
     def _links(self):
@@ -131,16 +133,31 @@ class RecordApi(ApiView):
         return [selectinload(getattr(self.model, cells.relation_name(name))) for name in linked]
 
     def _shown(self, row):
-        """A row as the API gives it; a link out of sight is named as such, not told."""
+        return self._all_shown([row])[0]
+
+    def _all_shown(self, rows):
+        """Rows as the API gives them; a link out of sight is named as such, not told."""
+        fields = custom_values.fields_for(self.entity)
+        names = custom_fields.names_of(db.session(), fields, [row.custom for row in rows]) if fields else {}
+        return [self._one_shown(row, fields, names) for row in rows]
+
+    def _one_shown(self, row, fields, names):
         shown, hidden = {}, []
         for column in row.__table__.c:
+            if column.info.get("custom"):
+                continue
             value = getattr(row, column.name)
             is_link = value is not None and cells.target_of(column) is not None
             if is_link and getattr(row, cells.relation_name(column.name)) is None:
                 hidden.append(column.name)
                 value = None
             shown[column.name] = plain(value)
-        return {**shown, "not_visible": hidden}
+        custom = custom_fields.values_of(fields, row.custom)
+        for one in fields:
+            if one.kind == "record" and custom[one.name] is not None and (one.target, custom[one.name]) not in names:
+                hidden.append(one.key)
+                custom[one.name] = None
+        return {**shown, "custom": custom, "not_visible": hidden}
 
     def _answer(self, row, status=200):
         response = jsonify(id=row.id, version=row.version, result=self._shown(row))
@@ -156,6 +173,29 @@ class RecordApi(ApiView):
 def _if_match():
     """The version that the caller read, as its header says."""
     return request.headers.get("If-Match", "").strip('" ')
+
+
+def _flat(body):
+    """The body with the values of custom fields named as the form names them: "custom.size"."""
+    custom = body.get("custom")
+    if not isinstance(custom, dict):
+        return body
+    flat = {name: value for name, value in body.items() if name != "custom"}
+    return flat | {f"{custom_fields.PREFIX}{name}": value for name, value in custom.items()}
+
+
+def _takes_several(field):
+    return isinstance(field, SelectMultipleField)
+
+
+def _put(sent, field, value):
+    """Add a JSON value to what is sent, as the form field expects it from a browser."""
+    if _takes_several(field):
+        sent.setlist(field.name, [str(one) for one in value] if isinstance(value, list) else [value or ""])
+    elif hasattr(field, "custom") and not isinstance(field, forms.LinkField):
+        sent[field.name] = value if isinstance(value, str) else custom_fields.as_text(field.custom, value)
+    else:
+        sent[field.name] = _as_typed(field, value)
 
 
 def _as_typed(field, value):

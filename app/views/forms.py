@@ -21,6 +21,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app import search
 from app.filters import LARGEST_ID
 from app.models import ENTITIES, Exact, Moment
+from app.past import with_custom
 from app.rules import RuleBroken, values
 from app.rules.money import typed_number
 
@@ -149,6 +150,8 @@ def typed(field):
 
 def sent(field):
     """What a browser would send for the field as it stands; None for nothing."""
+    if hasattr(field, "custom"):
+        return field.sent()
     if isinstance(field, BooleanField):
         return "y" if field.data else None
     if isinstance(field, SelectField):
@@ -176,6 +179,15 @@ class RecordForm(Form):
                 continue
             if getattr(row, field.name) != field.data:
                 setattr(row, field.name, field.data)
+        self.apply_custom(row)
+
+    def apply_custom(self, row):
+        """Put the values of custom fields onto the row; those that its writer does not see stay as they are."""
+        fields = [field for field in self if hasattr(field, "custom") and not getattr(field, "not_visible", False)]
+        if fields:
+            values = with_custom(row.custom, {field.custom.name: field.data for field in fields})
+            if values != row.custom:
+                row.custom = values
 
 
 @cache

@@ -1,13 +1,14 @@
 """The history of a record, told from the ledger: who changed what, when, through which door."""
 
-from flask_babel import get_locale, gettext
+from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import N_
-from app.models import ENTITIES, Change, ChangeSet, CustomField
+from app.models import ENTITIES, Change, ChangeSet
 from app.past import CUSTOM, revived
-from app.views import cells
+from app.rules import custom_fields
+from app.views import cells, custom_values
 from app.views.reading import moment
 
 SHOWN = 200
@@ -92,7 +93,7 @@ def lines(change, names):
 
 
 def names_in(session, changes):
-    """(entity, id) -> name of every record that the changes link to and the reader may see; labels of custom fields."""
+    """(entity, id) -> name of every record that the changes link to and the reader may see; his custom fields."""
     names = {}
     for model in {ENTITIES[change.entity] for change in changes}:
         states = [
@@ -108,12 +109,22 @@ def names_in(session, changes):
         for name in change.values
         if name.startswith(CUSTOM)
     }
-    if custom:
-        fields = select(CustomField).where(CustomField.entity.in_({entity for entity, _ in custom}))
-        language = str(get_locale() or "en")
-        for field in session.scalars(fields):
-            names[CUSTOM, field.entity, field.name] = field.labels.get(language) or str(field)
+    for entity in sorted({entity for entity, _ in custom}):
+        names |= _custom_names(session, entity, changes)
     return names
+
+
+def _custom_names(session, entity, changes):
+    """The custom fields of an entity that the reader sees, by their names, and what their links lead to."""
+    fields = custom_fields.fields_for(session, entity)
+    values = [
+        {name.removeprefix(CUSTOM): pair[side] for name, pair in change.values.items()}
+        for change in changes
+        if change.entity == entity
+        for side in (0, 1)
+    ]
+    known = {(CUSTOM, entity, one.name): one for one in fields}
+    return known | custom_fields.names_of(session, fields, values)
 
 
 def names_of_links(session, model, states):
@@ -170,7 +181,8 @@ PARTS = {
 def _label(model, name, names):
     """What people call the column; None for one that they never see."""
     if name.startswith(CUSTOM):
-        return names.get((CUSTOM, model.__tablename__, name.removeprefix(CUSTOM)))
+        one = names.get((CUSTOM, model.__tablename__, name.removeprefix(CUSTOM)))
+        return one.label(custom_values.language()) if one else None
     column = model.__table__.c.get(name)
     return cells.label(column) if column is not None and column.info.get("label") else None
 
@@ -179,15 +191,10 @@ def _words(model, name, value, names):
     if value is None:
         return None
     if name.startswith(CUSTOM):
-        return _custom_words(value)
+        one = names[CUSTOM, model.__tablename__, name.removeprefix(CUSTOM)]
+        return custom_values.words(one, value, names)
     column = model.__table__.c[name]
     target = cells.target_of(column)
     if target is not None:
         return names.get((target.__tablename__, value), gettext("not visible"))
     return cells.words(cells.shown(column, revived(column, value)))
-
-
-def _custom_words(value):
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

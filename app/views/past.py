@@ -13,7 +13,7 @@ from app import filters, ledger, past
 from app.extensions import db
 from app.models import ENTITIES, Change, ChangeSet
 from app.rules import RuleBroken
-from app.views import cells, forms, history
+from app.views import cells, custom_values, forms, history
 from app.views.base import allows, expose
 from app.views.reading import moment, today
 
@@ -107,7 +107,8 @@ class PastRoutes:
     def _restorable(self, row):
         """The columns whose old values this person may set back on this row."""
         may = not self.is_edited_by_deeds and g.principal.may("edit", self.entity) and self.is_editable(row)
-        return set(self.form_columns()) if may else set()
+        own = {one.key for one in custom_values.fields_for(self.entity)}
+        return own | set(self.form_columns()) if may else set()
 
     def _change_of(self, row):
         """The change that the form names; of this very row, or there is none."""
@@ -119,7 +120,7 @@ class PastRoutes:
 
     def _put_back(self, row, name, before):
         """Save the row with this value; returns what stands against it, or None."""
-        if self.is_edited_by_deeds or name not in self.form_columns():
+        if name not in self._restorable(row):
             label = cells.label(self.model.__table__.c[name]) if name in self.model.__table__.c else name
             return gettext("“%(label)s” follows from a deed and is not set back by hand.", label=label)
         form = self.form(row)
@@ -215,8 +216,8 @@ def _typed(form):
 
 def _text_of(model, field, name, before):
     """(text that the field would be given, what stands against it)."""
-    column = model.__table__.c[name]
-    value = past.revived(column, before)
+    is_custom = hasattr(field, "custom")
+    value = before if is_custom else past.revived(model.__table__.c[name], before)
     if isinstance(field, forms.LinkField):
         if getattr(field, "not_visible", False):
             return None, gettext("It leads to a record that is not visible to you.")
@@ -226,6 +227,8 @@ def _text_of(model, field, name, before):
         if target is None:
             return None, gettext("What stood there is not there any more, or not visible to you.")
         return forms.named(target), None
+    if is_custom:
+        return field.text_of(value), None
     if isinstance(value, bool):
         return ("y" if value else None), None
     return ("" if value is None else str(value)), None
@@ -243,6 +246,8 @@ def _facts(model, state):
         if column.name not in ("id", "version", "position", "content", "updated_at")
     ]
     told = [_fact(column, state, names) for column in columns if not column.info.get("stamped")]
+    if "custom" in state:
+        told += custom_values.facts(model.__tablename__, state["custom"], state.get("currency"))
     stamps = [_fact(column, state, names) for column in columns if column.info.get("stamped")]
     return [{"title": None, "facts": part} for part in (told, stamps) if part]
 

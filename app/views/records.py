@@ -10,8 +10,8 @@ from wtforms.validators import InputRequired
 from app import filters, roles, search, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
-from app.rules import RuleBroken
-from app.views import cells, forms, history
+from app.rules import RuleBroken, custom_fields
+from app.views import cells, custom_values, forms, history
 from app.views.base import allows, expose, safe_target, wants_json
 from app.views.exports import ExportRoutes
 from app.views.lists import ListView
@@ -140,6 +140,8 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
             values["owner_id"] = g.principal.id
         if hasattr(self.model, "currency"):
             values["currency"] = current_app.config["SETTINGS"].CURRENCY
+        if custom := custom_fields.defaults(custom_values.fields_for(self.entity)):
+            values["custom"] = custom
         return values
 
     def before_save(self, row, form):
@@ -153,7 +155,8 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
         return {}
 
     def form(self, row, formdata=None):
-        form = forms.form_class(self.model, self.form_columns())(formdata, obj=row)
+        kind = custom_values.with_custom(forms.form_class(self.model, self.form_columns()), self.entity)
+        form = kind(formdata, obj=row, data=custom_values.data_of(self.entity, row))
         if formdata is None:
             form.version.data = str(row.version or "")
         return self.prepare(form, row, formdata)
@@ -222,11 +225,11 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
         beside = {*self.told_elsewhere, *(one.name for one in columns if getattr(row, one.name) == str(row))}
         told = [column for column in columns if column.name not in beside and not column.info.get("stamped")]
         stamps = [column for column in columns if column.info.get("stamped")]
-        return [
-            {"title": None, "facts": [self._fact(row, one) for one in part]}
-            for part in (told, stamps)
-            if part
-        ]
+        own = [self._fact(row, one) for one in told]
+        if self.entity in custom_fields.TAKERS:
+            own += custom_values.facts(self.entity, row.custom, getattr(row, "currency", None))
+        parts = [own, [self._fact(row, one) for one in stamps]]
+        return [{"title": None, "facts": part} for part in parts if part]
 
     def _fact(self, row, column):
         is_long = isinstance(column.type, Text) and getattr(row, column.name)
@@ -239,7 +242,7 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
         for field in form.fields_shown():
             column = self.model.__table__.c.get(field.name)
             if isinstance(field, forms.LinkField):
-                field.use(db.session, getattr(row, field.name), formdata)
+                field.use(db.session, field.object_data, formdata)
             elif column is not None and column.foreign_keys:
                 options = choices_for(self.model, field.name, row)
                 empty = (
@@ -259,11 +262,14 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
                 field.data = text
 
     def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None):
+        sections, custom = self.sections(form), [field.name for field in form if hasattr(field, "custom")]
+        if sections and custom:
+            sections = [*sections, (None, custom)]
         return self.page(
             "records/form.html",
             status=status,
             form=form,
-            sections=self.sections(form),
+            sections=sections,
             row=row,
             name=name or (str(row) if row is not None else None),
             conflict=conflict,
@@ -284,6 +290,7 @@ class RecordView(ExportRoutes, PastRoutes, ListView):
                 theirs = cells.words(cells.cell(row, field.name))
                 yours = forms.typed(field)
                 clash.append({"label": cells.label(column), "yours": yours, "theirs": theirs})
+        clash += custom_values.clashes(form, row)
         who, at = history.last_change(db.session, row)
         form.version.data = str(row.version)
         form.version.raw_data = None

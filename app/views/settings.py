@@ -12,7 +12,7 @@ from app import access, roles, security
 from app.extensions import N_, db
 from app.models import Deal, Department, Pipeline, Product, Staff, Stage, TaxRate, Ticket
 from app.rules import RuleBroken
-from app.views import forms
+from app.views import custom_values, forms
 from app.views.base import PageView, allows, expose
 from app.views.companies import box
 from app.views.reading import today
@@ -182,12 +182,17 @@ class StaffView(RecordView):
 
     def sections(self, form):
         profile = list(self.form_columns())
-        account = [field.name for field in form.fields_shown() if field.name not in profile]
+        account = [
+            field.name
+            for field in form.fields_shown()
+            if field.name not in profile and not hasattr(field, "custom")
+        ]
         return [(None, profile), (gettext("Account"), account)]
 
     def form(self, row, formdata=None):
         fields = {name: value for name, value in vars(AccountFields).items() if not name.startswith("_")}
         kind = type("StaffForm", (forms.form_class(self.model, self.form_columns()),), fields)
+        kind = custom_values.with_custom(kind, self.entity)
         user = db.session.get(User, row.id) if row.id is not None else None
         account = (
             {}
@@ -199,7 +204,7 @@ class StaffView(RecordView):
                 "is_open": bool(user.active),
             }
         )
-        form = kind(formdata, obj=row, data=account)
+        form = kind(formdata, obj=row, data={**account, **custom_values.data_of(self.entity, row)})
         if formdata is None:
             form.version.data = str(row.version or "")
         return self.prepare(form, row, formdata)
@@ -227,6 +232,7 @@ class StaffView(RecordView):
                 active=form.is_open.data,
                 **profile,
             )
+            form.apply_custom(row)
             db.session.commit()
         except RuleBroken as error:
             self._put_on_form(error, form)
