@@ -17,6 +17,7 @@ VERBS = {
     "import": "import_",  # `import` is taken by Python
     "user": "user",
     "check": "check",
+    "reindex": "reindex",
 }
 
 

@@ -59,6 +59,16 @@ class Sight(LoaderCriteriaOption):
     """
 
     _traverse_internals = LoaderCriteriaOption._traverse_internals  # compiled once, like its parent
+    _key = None
+
+    def _gen_cache_key(self, anon_map, bindparams):
+        """Worked out once: the condition never changes, and walking it costs more than many a SELECT."""
+        if self._key is None:
+            own = []
+            self._key = super()._gen_cache_key(type(anon_map)(), own), own
+        key, own = self._key
+        bindparams.extend(own)
+        return key
 
     def _resolve_where_criteria(self, entity):
         condition = super()._resolve_where_criteria(entity)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
-from sqlalchemy import column, delete, event, exists, func, insert, or_, select, table
+from sqlalchemy import column, delete, event, exists, func, insert, literal, or_, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import access
@@ -24,7 +24,9 @@ NEAREST = 8  # words that a misspelt one may mean
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
 _ENTRY = SearchEntry.__table__
-_FTS = table("search_fts", column("rowid"), column("search_fts"))  # the second asks all of its columns
+# FTS5 beside SQLite's entries. Its column of its own name asks all columns, and takes commands.
+_FTS = table("search_fts", column("rowid"), column("text"), column("search_fts"))
+_INDEXED = table("search_text", column("id"), column("text"))  # a view: the entries, as FTS5 reads them
 
 
 # --------------------------------------------------------------------------------------------- folding
@@ -107,7 +109,7 @@ def near(session, text):
     for word in words_of(text):
         if not _SPELT.fullmatch(word):
             continue
-        like = select(SEARCH_WORDS.c.word).where(SEARCH_WORDS.c.variant.in_(_variants(word))).distinct()
+        like = select(SEARCH_WORDS.c.word).where(SEARCH_WORDS.c.variant.in_(spellings(word))).distinct()
         known = session.connection().scalars(like, execution_options={DOOR: True}).all()
         close = [other for other in known if other != word and OSA.distance(word, other, score_cutoff=1) <= 1]
         found[word] = sorted(close, key=lambda other: (other[0] != word[0], other))[:NEAREST]
@@ -221,21 +223,41 @@ def put(connection, entries, *, new=False):
     """Write these entries, in place of those there were unless all their records are `new`."""
     if not entries:
         return
+    keys = {}
+    for entry in entries:
+        keys.setdefault(entry["entity"], []).append(entry["record_id"])
     if not new:
-        keys = {}
-        for entry in entries:
-            keys.setdefault(entry["entity"], []).append(entry["record_id"])
         for entity, ids in keys.items():
             take(connection, entity, ids)
     connection.execute(insert(_ENTRY), entries, execution_options={DOOR: True})
-    _learn(connection, entries)
+    for entity, ids in keys.items():
+        _tell_fts(connection, entity, ids)
+    learn(connection, entries)
 
 
 def take(connection, entity, ids):
     """Remove the entries of these records."""
+    _tell_fts(connection, entity, ids, "delete")
     for chunk in _chunks(ids):
         this = (_ENTRY.c.entity == entity, _ENTRY.c.record_id.in_(chunk))
         connection.execute(delete(_ENTRY).where(*this), execution_options={DOOR: True})
+
+
+def _tell_fts(connection, entity, ids, *command):
+    """Have FTS5 take in what stands in these entries; with the command "delete", forget it, before they go."""
+    if connection.dialect.name != "sqlite":
+        return
+    for chunk in _chunks(ids):
+        these = select(_ENTRY.c.id).where(_ENTRY.c.entity == entity, _ENTRY.c.record_id.in_(chunk))
+        texts = select(*map(literal, command), _INDEXED.c.id, _INDEXED.c.text).where(_INDEXED.c.id.in_(these))
+        names = [*(["search_fts"] if command else []), "rowid", "text"]
+        connection.execute(insert(_FTS).from_select(names, texts), execution_options={DOOR: True})
+
+
+def _command_fts(connection, command):
+    """Tell FTS5 to empty itself ("delete-all"), or to read all entries anew ("rebuild")."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(insert(_FTS), {"search_fts": command}, execution_options={DOOR: True})
 
 
 def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
@@ -243,6 +265,7 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
     connection, options = session.connection(), {DOOR: True}
     connection.execute(delete(SEARCH_WORDS), execution_options=options)
     connection.execute(delete(_ENTRY), execution_options=options)
+    _command_fts(connection, "delete-all")
     for name, model in ENTITIES.items():
         if not model.__search__:
             continue
@@ -259,9 +282,12 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
             rows = connection.execute(some, execution_options=options).mappings().all()
             if not rows:
                 break
-            put(connection, [entry_of(model, row) for row in rows], new=True)
+            entries = [entry_of(model, dict(row)) for row in rows]  # a RowMapping knows "department_id" as an id
+            connection.execute(insert(_ENTRY), entries, execution_options=options)
+            learn(connection, entries)
             last = rows[-1]["id"]
             step(name, len(rows))
+    _command_fts(connection, "rebuild")
 
 
 def is_stale(session):
@@ -272,11 +298,12 @@ def is_stale(session):
     return any_entry is not None and any_word is None
 
 
-def _variants(word):
+def spellings(word):
+    """A word and what is left of it without any one letter: how those who misspell it find it."""
     return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
-def _learn(connection, entries):
+def learn(connection, entries):
     """Remember the words of new entries, for those who misspell them."""
     words = {word for entry in entries for word in entry["text"].split() if _SPELT.fullmatch(word)}
     options = {DOOR: True}
@@ -289,7 +316,7 @@ def _learn(connection, entries):
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(
             dialect.insert(SEARCH_WORDS).on_conflict_do_nothing(),
-            [{"variant": variant, "word": word} for word in fresh for variant in sorted(_variants(word))],
+            [{"variant": variant, "word": word} for word in fresh for variant in sorted(spellings(word))],
             execution_options=options,
         )
 

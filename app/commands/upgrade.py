@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from app import access, create_app, security
+from app import access, create_app, search, security
 from app.commands import CommandError
 from app.extensions import db
 from app.models import Department, NumberSeries, Pipeline, Stage, TaxRate
@@ -73,6 +73,9 @@ def upgrade(settings_or_app, say=print):
                 session.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
             security.sync_roles(session)
             write_first_rows(session, today=datetime.now(settings.zone).date())
+            if search.is_stale(session):
+                say("Indexing the words of all records …")
+                search.rebuild(session)
 
 
 def write_first_rows(session, *, today):

@@ -10,9 +10,10 @@ branch_labels = None
 depends_on = None
 
 # What FTS5 reads of an entry: its words behind a mark of its department, three letters of the private use area, so
-# that a search within some departments is answered by the index alone. `app/search.py` writes the same mark.
-MARK = "char(57344, 57344 + ({row}.department_id >> 12), 57344 + ({row}.department_id & 4095))"
-INDEXED = "coalesce(" + MARK + ", '') || {row}.text"
+# that a search within some departments is answered by the index alone. `app/search.py` asks for the
+# same mark, and keeps FTS5 up itself: triggers would make it flush its memory with every row.
+MARK = "char(57344, 57344 + (department_id >> 12), 57344 + (department_id & 4095))"
+INDEXED = f"coalesce({MARK}, '') || text"
 
 
 # Tables whose records take custom fields.
@@ -83,8 +84,6 @@ def downgrade():
     op.drop_index("ix_search_entry_department", "search_entry")
     op.drop_index("ix_change_set_undoes_id", "change_set")
     if op.get_bind().dialect.name == "sqlite":
-        for event in ("insert", "delete", "update"):
-            op.execute(f"DROP TRIGGER search_entry_{event}")
         op.execute("DROP TABLE search_fts")
         op.execute("DROP VIEW search_text")
     else:
@@ -125,23 +124,11 @@ def _indexes():
 
 
 def _index_words_on_sqlite():
-    op.execute(
-        f"CREATE VIEW search_text AS SELECT id, {INDEXED.format(row='search_entry')} AS text FROM search_entry"
-    )
+    op.execute(f"CREATE VIEW search_text AS SELECT id, {INDEXED} AS text FROM search_entry")
     op.execute(
         "CREATE VIRTUAL TABLE search_fts USING fts5(text, content='search_text', content_rowid='id',"
         " tokenize='trigram', detail='none')"
     )
-    take = (
-        "INSERT INTO search_fts(search_fts, rowid, text) VALUES ('delete', OLD.id, "
-        + INDEXED.format(row="OLD")
-        + ");"
-    )
-    put = "INSERT INTO search_fts(rowid, text) VALUES (NEW.id, " + INDEXED.format(row="NEW") + ");"
-    for event, deeds in {"INSERT": put, "DELETE": take, "UPDATE": take + put}.items():
-        op.execute(
-            f"CREATE TRIGGER search_entry_{event.lower()} AFTER {event} ON search_entry FOR EACH ROW BEGIN {deeds} END"
-        )
     op.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
 
 

@@ -470,6 +470,8 @@ class World:
                 word = self.canaries.word()
                 cursor.execute(f"UPDATE search_entry SET text = text || ' {word}' WHERE id = {int(key)}")
                 self.canaries.belongs(word, "search_entry", key, "text")
+            if database.engine == "sqlite":
+                cursor.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
 
 
 # --------------------------------------------------------------------------------------------- what must be declared

@@ -1,0 +1,119 @@
+"""The index of words: what is found by what, in which order, the same on both engines."""
+
+import pytest
+from sqlalchemy import select
+
+from app import search
+from app.models import Company, Contact, SearchEntry
+from tests import factories
+from tests.databases import on_both_engines
+
+pytestmark = on_both_engines
+
+PEOPLE = [
+    ("Andrey", "Müller", "+49 (0)30 / 123-45", "Berlin"),
+    ("Андрей", "Жуков", "0049 30 99887", "Moskva"),
+    ("Zoë", "Mueller-Lüdenscheidt", None, "Köln"),
+    ("Łukasz", "Wałęsa", "030 5551234", "Gdańsk"),
+    ("Ann", "O'Neill", "+1 212 555 0100", "New York"),
+    ("Bob", "Li", None, "北京"),
+    ("Per", "100%_sure", None, "Graz"),
+]
+
+
+@pytest.fixture
+def people(session):
+    for first, last, phone, city in PEOPLE:
+        row = factories.make(session, "contact", first_name=first, last_name=last, phone=phone, city=city)
+        row.email = row.mobile = None
+    session.flush()
+    return session
+
+
+def found(session, text, **how):
+    rows = session.scalars(select(Contact).where(search.matching(Contact, text, **how)).order_by(Contact.id))
+    return [row.first_name for row in rows]
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("muller", ["Andrey"]),
+        ("MÜLLER", ["Andrey"]),
+        ("mueller", ["Zoë"]),
+        ("andrey", ["Andrey", "Андрей"]),
+        ("Андрей", ["Andrey", "Андрей"]),
+        ("zhukov", ["Андрей"]),
+        ("walesa", ["Łukasz"]),
+        ("üdensch", ["Zoë"]),
+        ("beijing", ["Bob"]),
+        ("o'neill", ["Ann"]),
+        ("an", ["Andrey", "Андрей", "Ann"]),
+        ("l", ["Łukasz", "Bob"]),
+        ("li", ["Bob"]),
+        ("nd", []),
+        ("+49 30", ["Andrey", "Андрей"]),
+        ("+49 (30) 12345", ["Andrey"]),
+        ("0049 30 123", ["Andrey"]),
+        ("212 555", ["Ann"]),
+        ("andrey berlin", ["Andrey"]),
+        ("berlin moskva", []),
+        ("100%_", ["Per"]),
+        ("%%%", []),
+        ('"', []),
+        ('a" OR "b', []),
+        ("()*^", []),
+    ],
+)
+def test_what_finds_whom(people, text, names):
+    assert found(people, text) == found(people, text, by_row=True) == names
+
+
+def test_departments_only_narrow_the_way(people):
+    here = {factories.department(people, "Sales").id}
+    elsewhere = {factories.department(people, "Support").id}
+    assert found(people, "muller", departments=here) == ["Andrey"]
+    assert found(people, "muller", departments=elsewhere) == []
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [("mullr", ["Andrey"]), ("zhukow", ["Андрей"]), ("belrin", ["Andrey"]), ("walessa", ["Łukasz"])],
+)
+def test_one_wrong_letter_still_finds(people, text, names):
+    assert found(people, text) == []
+    assert [row.first_name for _, row in search.find(people, text, [Contact])] == names
+
+
+def test_the_best_match_comes_first(session):
+    factories.make(session, "company", name="Graz Trading")
+    factories.make(session, "company", name="Old Graz Mill")
+    factories.make(session, "company", name="Grazer Bau")
+    factories.make(session, "company", name="Stingraz")
+    session.flush()
+    names = [row.name for _, row in search.find(session, "graz", [Company, Contact])]
+    assert names == ["Graz Trading", "Old Graz Mill", "Grazer Bau", "Stingraz"]
+
+
+def test_the_index_keeps_up_with_edits_and_deletions(people):
+    row = people.scalars(select(Contact).where(Contact.last_name == "Müller")).one()
+    row.last_name = "Schmidt"
+    people.flush()
+    assert found(people, "muller") == [] and found(people, "schmidt") == ["Andrey"]
+    people.delete(row)
+    people.flush()
+    assert found(people, "schmidt") == []
+
+
+def test_made_anew_the_index_says_the_same(people):
+    def entries():
+        columns = (SearchEntry.entity, SearchEntry.record_id, SearchEntry.department_id, SearchEntry.text)
+        return sorted(people.execute(select(*columns)).all(), key=str)
+
+    before, seen = entries(), []
+    search.rebuild(people, lambda entity, how_many: seen.append((entity, how_many)), chunk=3)
+    assert entries() == before and sum(number for entity, number in seen if entity == "contact") == len(
+        PEOPLE
+    )
+    assert found(people, "muller") == ["Andrey"] and search.near(people, "mullr") == {"mullr": ["muller"]}
+    assert not search.is_stale(people)
