@@ -22,8 +22,10 @@ from app.models import (
     Tag,
     Tagging,
 )
-from app.rules import deals
+from app.rules import deals, merging
+from tests import databases
 from tests.databases import on_both_engines
+from tests.prove import undo as random_work
 from tests.prove.undo import state_of
 from tests.rules import world
 
@@ -469,3 +471,44 @@ def test_who_deleted_a_record_with_its_story_brings_back_both(deed, state, take_
     undone = take_back(done, "rep.north")
     assert undone.left == []
     assert state() == before
+
+
+@on_both_engines
+def test_a_merge_goes_back_with_links_of_others_that_the_merger_never_saw(deed, state, take_back):
+    with deed() as (session, _):
+        keeper, other = world.contact(session, "Mendel"), world.contact(session, "Mendl")
+        hidden = world.company(session)
+        hidden.department_id = world.department(session, "Finance").id
+        other.company_id = hidden.id
+        deal = world.deal(session)
+        deal.contact, deal.department_id = other, world.department(session, "South").id
+        session.add(Tagging(tag=Tag(name="vip"), entity="contact", record_id=other.id))
+        keys = keeper.id, other.id
+    before = state()
+    with as_merger(deed) as (session, done):
+        done["id"] = merging.merge(session, Contact, keys[0], [keys[1]], {"last_name": "Mendl"})
+    after = state()
+    undone = take_back(done, "rep.north")
+    assert undone.left == []
+    assert state() == before
+    take_back({"id": undone.change_set_id}, "rep.north")
+    assert state() == after
+
+
+@contextmanager
+def as_merger(deed):
+    """A deed that says itself what its change set is."""
+    with deed("rep.north") as (session, _):
+        done = {}
+        yield session, done
+
+
+# --------------------------------------------------------------------------------------------- at random
+
+
+@pytest.mark.parametrize("engine", databases.ENGINES)
+def test_random_work_is_undone_without_a_trace(engine):
+    """The small size of `python -m tests.prove.undo`."""
+    outcome = random_work.prove(engine, random_work.QUICK[engine], seed="quick")
+    assert outcome.faults == []
+    assert outcome.rows > 50
