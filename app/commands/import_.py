@@ -1,4 +1,7 @@
-"""Import the export of another system, all of it or nothing: run.py import northwind FOLDER."""
+"""Import a file of records, or the whole export of another system: all of it or nothing.
+
+run.py import people.csv --entity contact [--dry-run] · run.py import northwind FOLDER · run.py import febrl FOLDER
+"""
 
 import importlib
 import sys
@@ -12,7 +15,7 @@ from rich.table import Column, Table
 from sqlalchemy import select
 
 from app import access, create_app
-from app.commands import CommandError
+from app.commands import CommandError, import_file
 from app.commands.upgrade import upgrade
 from app.exchange import loading, reading
 from app.models import Department
@@ -23,12 +26,19 @@ SHOWN = 20  # refusals on the screen
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", choices=RECIPES, help="which export it is")
-    parser.add_argument("folder", type=Path, help="where its files lie")
+    recipes = " or ".join(RECIPES)
+    parser.add_argument("what", metavar="WHAT", help=f"a file (CSV, XLSX, XLS, ODS, vCard), or {recipes}")
+    parser.add_argument("folder", type=Path, nargs="?", help=f"for {recipes}: where the files lie")
     parser.add_argument("--department", default="Sales", help="whose the rows will be (default: Sales)")
+    import_file.add_arguments(parser.add_argument_group("for a file"))
 
 
 def run(args, settings):
+    if args.what not in RECIPES:
+        return import_file.run(args, settings)
+    args.recipe = args.what
+    if args.folder is None:
+        raise CommandError(f"Say where the files of {args.recipe} lie: run.py import {args.recipe} FOLDER")
     if not args.folder.is_dir():
         raise CommandError(f"There is no folder {args.folder}.")
     console = Console(soft_wrap=True, highlight=False)
@@ -41,7 +51,7 @@ def run(args, settings):
             console.print(_rows_table(refused.report))
             _show_refusals(refused.report.refusals)
             raise CommandError(f"Nothing was imported from {args.folder}; the database is as it was.")
-    _show_report(console, recipe, report)
+    return _show_report(console, recipe, report)
 
 
 def run_import(app, recipe_name, folder, department_name, console):

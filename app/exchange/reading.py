@@ -245,6 +245,11 @@ def _of_file(sheet, message, **values):
     return Refusal(sheet.file, None, None, message, values)
 
 
+def in_general(message):
+    """What several refusals have in common: “%(value)s” is no date -> … is no date."""
+    return re.sub(r"“?%\(\w+\)s”?", "…", message)
+
+
 def legible(text):
     """A foreign text as a message may show it: short, and without what a terminal would obey."""
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

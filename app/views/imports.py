@@ -4,7 +4,6 @@ The file and all that was chosen lie in a job that is being prepared; it outlive
 """
 
 import json
-import re
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
@@ -16,12 +15,12 @@ from app import filters, jobs
 from app.exchange import files, importing
 from app.exchange.files import Choice, limits
 from app.exchange.files.delimited import DELIMITERS, ENCODINGS
-from app.exchange.importing import House, Mapping, Style
+from app.exchange.importing import ACTIONS, House, Mapping
 from app.exchange.importing.cells import as_text
 from app.exchange.importing.mapping import CREATED, MISSING, MODES, problems, suggested_match
-from app.exchange.importing.preview import ACTIONS, preview
+from app.exchange.importing.preview import preview
 from app.exchange.importing.targets import MATCHES, TARGETS
-from app.exchange.reading import Refused
+from app.exchange.reading import Refused, in_general
 from app.extensions import N_, db
 from app.models import ENTITIES, Job, JobFile
 from app.rules import RuleBroken
@@ -311,7 +310,7 @@ class ImportView(PageView):
             made=result.get("made", 0),
             is_stored=result.get("is_stored", False),
             reasons=[
-                {"title": _without_values(message), "end": str(number)}
+                {"title": in_general(gettext(message)), "end": str(number)}
                 for message, number in result.get("reasons", ())
             ],
             refused=refused,
@@ -359,15 +358,6 @@ class ImportView(PageView):
 def importable():
     """The entities of which the principal may add or change records."""
     return [one for one in TARGETS if g.principal.may("add", one) or g.principal.may("edit", one)]
-
-
-def house_of(settings):
-    """What an import must know of this house and moment."""
-    now = datetime.now(UTC)
-    style = Style(
-        zone=settings.zone, languages=tuple(languages()), catalogues=str(BASE / "app" / "translations")
-    )
-    return House(now.astimezone(settings.zone).date(), now, settings.CURRENCY, style)
 
 
 # --------------------------------------------------------------------------------------------- the jobs
@@ -428,9 +418,9 @@ def _in_words():
 
 
 def _desk(session, table, params, settings):
-    return importing.Desk(
-        session, table, params["entity"], Mapping.from_json(params["mapping"]), house_of(settings)
-    )
+    catalogues = str(BASE / "app" / "translations")
+    house = House.of(settings, datetime.now(UTC), languages=languages(), catalogues=catalogues)
+    return importing.Desk(session, table, params["entity"], Mapping.from_json(params["mapping"]), house)
 
 
 def _sent(job):
@@ -513,11 +503,6 @@ def _translated(values):
         name: gettext(value) if name in ("field", "name", "fields") and value else value
         for name, value in values.items()
     }
-
-
-def _without_values(message):
-    """A reason in general, as it is counted: “%(value)s” is no date -> … is no date."""
-    return re.sub(r"“?%\(\w+\)s”?", "…", gettext(message))
 
 
 def _again(page):

@@ -45,7 +45,7 @@ def test_people_become_contacts_under_the_ids_of_their_file(bring_in, as_system)
         assert (garbled.first_name, garbled.last_name, garbled.birth_date) == (None, "lachlan", None)
         assert garbled.notes == "Date of birth: 19371233"
         assert nameless.last_name == "–"
-    assert bring_in(dataset1=[HEADER, *ROWS]).records == {}
+    assert sum(bring_in(dataset1=[HEADER, *ROWS]).records.values()) == 0
 
 
 def test_other_files_of_the_family_may_have_more_columns(bring_in, as_system):

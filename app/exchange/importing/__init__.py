@@ -38,29 +38,41 @@ from app.exchange.importing.lookups import (
     in_chunks,
     taken_by_others,
 )
-from app.exchange.importing.mapping import REASON, Mapping, problems, remember, remembered, suggest
+from app.exchange.importing.mapping import (
+    REASON,
+    Mapping,
+    problems,
+    remember,
+    remembered,
+    suggest,
+    suggested_match,
+)
 from app.exchange.reading import Refusal, Refused, Report, legible
 from app.extensions import N_
 from app.models import ENTITIES, Company, ExternalKey
 from app.rules import RuleBroken, custom_fields, values
 
 __all__ = [
+    "ACTIONS",
     "Desk",
+    "House",
     "Item",
     "Mapping",
     "Outcome",
     "Style",
     "bring_in",
+    "fields_for",
     "plan",
     "remember",
     "remembered",
     "suggest",
+    "suggested_match",
 ]
 
 CHUNK = 1000
 ROW = N_("Row in the file")
 EMPTY = ("", None)
-CREATE, UPDATE, UNCHANGED, SKIPPED, REFUSED = "create", "update", "unchanged", "skipped", "refused"
+ACTIONS = CREATE, UPDATE, UNCHANGED, SKIPPED, REFUSED = "create", "update", "unchanged", "skipped", "refused"
 
 
 @dataclass
@@ -111,6 +123,13 @@ class House:
     currency: str
     style: Style = field(default_factory=Style)
     department_id: int | None = None  # whose new rows are; None: the importer's own
+
+    @classmethod
+    def of(cls, settings, now, *, languages=("en",), catalogues=None, department_id=None):
+        """As the settings have it, at this moment; `catalogues` is the folder of the shipped translations."""
+        style = Style(zone=settings.zone, languages=tuple(languages), catalogues=catalogues)
+        today = now.astimezone(settings.zone).date()
+        return cls(today, now, settings.CURRENCY, style, department_id)
 
 
 class Desk:

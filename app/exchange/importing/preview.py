@@ -8,7 +8,6 @@ from app.exchange.importing.lookups import New
 from app.ledger import plain
 
 SHOWN = 20_000  # rows that are kept to be looked at; all are counted
-ACTIONS = ("create", "update", "unchanged", "skipped", "refused")
 
 
 def preview(desk, progress=lambda done, total: None):
