@@ -33,7 +33,7 @@ NAMED_BY = {
     "contact": ("first_name", "last_name"),
     "ticket": ("subject",),
     "activity": ("subject",),
-    "invoice": ("id", "number"),
+    "invoice": ("number",),
 }
 
 
@@ -163,10 +163,9 @@ class _Names:
         if self.is_small or not ids:
             return
         columns = [getattr(self.model, name) for name in NAMED_BY.get(self.target, ("name",))]
-        asked = select(self.model.id.label("number"), *columns).where(self.model.id.in_(ids))
-        for row in self.session.execute(asked):
-            number, values = row[0], {one.key: value for one, value in zip(columns, row[1:], strict=True)}
-            name = str(self.model(**values))
+        asked = select(self.model.id, *columns).where(self.model.id.in_(ids))
+        for number, *parts in self.session.execute(asked):
+            name = " ".join(part for part in parts if part) or f"#{number}"
             self.known[number] = f"{name} (#{number})" if self.with_number else name
 
     def forget(self):
@@ -263,9 +262,9 @@ def as_csv(columns, found, manner):
 def _csv_cell(value, manner):
     kind = type(value)
     if kind is str:
-        return formulas.disarmed(value)
+        return f"'{value}" if formulas.is_armed(value) else value
     if value is None or kind is int:
-        return "" if value is None else value
+        return value
     if kind is bool:
         return "yes" if value else "no"
     if kind is Decimal:

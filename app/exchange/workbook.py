@@ -25,6 +25,7 @@ AT_ONCE = 64 * 1024
 _EPOCH = date(1899, 12, 30)
 _FIRST_DAY = date(1900, 3, 1)  # before it, spreadsheets count a 29 February that never was
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_ODD = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff&<>_]")
 
 # The formats of cells, by their place in styles.xml.
 _PLAIN, _HEAD, _DAY, _MOMENT, _AMOUNT, _QUOTED = range(6)
@@ -37,7 +38,7 @@ def workbook(title, headers, rows, *, too_long="Too long for a cell"):
     named on a last sheet, called `too_long`.
     """
     sink, left_out = _Sink(), []
-    names = [f"{name}{{}}" for name in map(_letters, range(len(headers)))]
+    names = [_letters(position) for position in range(len(headers))]
     rows, sheets = iter(rows), []
     with ZipFile(sink, "w", ZIP_DEFLATED, compresslevel=2) as archive:
         archive.writestr("[Content_Types].xml", _CONTENT_TYPES)
@@ -50,9 +51,8 @@ def workbook(title, headers, rows, *, too_long="Too long for a cell"):
                 yield from _sheet(file, sink, names, headers, rows, sheets[-1], left_out)
         if left_out:
             sheets.append(_sheet_name(too_long, 1))
-            names = [f"{name}{{}}" for name in "ABC"]
             with archive.open(f"xl/worksheets/sheet{len(sheets)}.xml", "w") as file:
-                yield from _sheet(file, sink, names, ["", "", ""], iter(left_out), sheets[-1], [])
+                yield from _sheet(file, sink, "ABC", ["", "", ""], iter(left_out), sheets[-1], [])
         archive.writestr("xl/workbook.xml", _book(sheets))
         archive.writestr("xl/_rels/workbook.xml.rels", _book_links(sheets))
         archive.writestr("xl/styles.xml", _STYLES)
@@ -80,18 +80,22 @@ class _Sink:
 def _sheet(file, sink, names, headers, rows, sheet, left_out):
     """Write one sheet as far as it goes; what is left of the rows is for the next."""
     file.write(_SHEET_HEAD.format(last=len(headers)).encode())
-    head = "".join(_text(name.format(1), header, _HEAD) for name, header in zip(names, headers, strict=True))
+    head = "".join(_text(f"{name}1", header, _HEAD) for name, header in zip(names, headers, strict=True))
     lines, size, written = [f'<row r="1">{head}</row>'], 0, 0
     for number, row in enumerate(islice(rows, MOST_ROWS - 1), start=2):
         cells = []
         for name, value in zip(names, row, strict=True):
             if value is None or value == "":
                 continue
-            if type(value) is str and len(value) > LONGEST // 2 and _is_too_long(value):
-                if len(left_out) < MOST_NOTED:
-                    left_out.append([sheet, name.format(number), len(value)])
-                continue
-            cells.append(_cell(name.format(number), value))
+            kind = type(value)
+            if kind is str:
+                if len(value) > LONGEST // 2 and _is_too_long(value):
+                    if len(left_out) < MOST_NOTED:
+                        left_out.append([sheet, f"{name}{number}", len(value)])
+                    continue
+                cells.append(_text(f"{name}{number}", value, _QUOTED if formulas.is_armed(value) else _PLAIN))
+            else:
+                cells.append(_cell(f"{name}{number}", value, kind))
         line = f'<row r="{number}">{"".join(cells)}</row>'
         lines.append(line)
         size += len(line)
@@ -105,10 +109,7 @@ def _sheet(file, sink, names, headers, rows, sheet, left_out):
     file.write(("".join(lines) + "</sheetData></worksheet>").encode())
 
 
-def _cell(name, value):
-    kind = type(value)
-    if kind is str:
-        return _text(name, value, _QUOTED if formulas.is_armed(value) else _PLAIN)
+def _cell(name, value, kind):
     if kind is bool:
         return f'<c r="{name}" t="b"><v>{value:d}</v></c>'
     if kind is int:
@@ -127,11 +128,11 @@ def _cell(name, value):
 
 def _text(name, value, style):
     """A text as a cell; one that looks like a formula is marked as text, also for whoever edits it."""
-    if value.startswith("'") and formulas.is_armed(value):
+    if value[0:1] == "'" and formulas.is_armed(value):
         value = f"'{value}"  # or the import would take its own apostrophe for the mark
-    if _UNWRITABLE.search(value):
-        value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
-    return f'<c r="{name}" s="{style}" t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
+    if _ODD.search(value):
+        value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", escape(value))
+    return f'<c r="{name}" s="{style}" t="inlineStr"><is><t xml:space="preserve">{value}</t></is></c>'
 
 
 def _is_too_long(text):
