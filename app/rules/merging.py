@@ -30,25 +30,37 @@ def columns_to_choose(model):
 
 
 def proposed(rows):
-    """Which record's value each column best takes over: column -> id. What is filled goes before what is empty,
-    and what was changed last before what is older."""
-    newest = sorted(rows, key=lambda row: (row.updated_at, row.id), reverse=True)
+    """Which record's value each column best takes over: column -> id.
+
+    What is filled goes before what is empty, what was changed last before what is older, and what is written out
+    ("Roland") before what it is short for ("R.").
+    """
+    newest = _newest_first(rows)
     return {
-        column.name: next(
-            (row.id for row in newest if getattr(row, column.name) not in (None, "")), newest[0].id
-        )
+        column.name: _best([(row.id, getattr(row, column.name)) for row in newest])
         for column in columns_to_choose(type(rows[0]))
     }
 
 
 def proposed_custom(rows):
     """The same for the custom fields that any of the records has: name -> id."""
-    newest = sorted(rows, key=lambda row: (row.updated_at, row.id), reverse=True)
+    newest = _newest_first(rows)
     names = sorted({name for row in rows for name in row.custom or {}})
-    return {
-        name: next((row.id for row in newest if (row.custom or {}).get(name) not in (None, "", [])), newest[0].id)
-        for name in names
-    }
+    return {name: _best([(row.id, (row.custom or {}).get(name)) for row in newest]) for name in names}
+
+
+def _newest_first(rows):
+    return sorted(rows, key=lambda row: (row.updated_at, row.id), reverse=True)
+
+
+def _best(values):
+    filled = [(key, value) for key, value in values if value not in (None, "", [])]
+    key, best = (filled or values)[0]
+    for other, value in filled:
+        if isinstance(value, str) and isinstance(best, str) and len(value) > len(best):
+            if value.casefold().startswith(best.rstrip(". ").casefold()):
+                key, best = other, value
+    return key
 
 
 def proposed_master(session, rows):

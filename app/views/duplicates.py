@@ -190,7 +190,8 @@ class DuplicateView(PageView):
                     }
                 )
         for line in lines:
-            line["differs"] = any(value != line["values"][0] for value in line["values"])
+            line["is_alike"] = all(value == line["values"][0] for value in line["values"])
+            line["differs"] = _contradict(line["values"])
         lines = [line for line in lines if any(value not in (None, "") for value in line["values"])]
         return self.page(
             "duplicates/merge.html",
@@ -202,8 +203,8 @@ class DuplicateView(PageView):
             ],
             ids=",".join(str(row.id) for row in rows),
             master=master,
-            lines=[line for line in lines if line["differs"]],
-            alike=[line for line in lines if not line["differs"]],
+            lines=[line for line in lines if not line["is_alike"]],
+            alike=[line for line in lines if line["is_alike"]],
             problem=problem,
         )
 
@@ -241,8 +242,14 @@ def _facts(entity, rows):
         yield {
             "label": cells.label(columns[name]),
             "cells": [cells.cell(row, name) for row in rows],
-            "differs": values[0] != values[1],
+            "differs": _contradict(values),
         }
+
+
+def _contradict(values):
+    """Whether two of the records say different things; that one says nothing is no contradiction."""
+    said = [value for value in values if value not in (None, "")]
+    return any(value != said[0] for value in said)
 
 
 def _to_merge(entity):

@@ -269,6 +269,9 @@ def test_filled_goes_before_empty_and_newer_before_older(session):
     chosen = merging.proposed([one, other])
     assert chosen["last_name"] == chosen["phone"] == chosen["email"] == other.id
     assert chosen["first_name"] == chosen["job_title"] == one.id
+    other.first_name = "R."
+    session.flush()
+    assert merging.proposed([one, other])["first_name"] == one.id
     assert merging.proposed_custom([one, other]) == {"size": one.id, "team": other.id}
     assert merging.proposed_master(session, [other, one]) == one.id
 
