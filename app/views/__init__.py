@@ -6,7 +6,7 @@ from flask import current_app, g, request
 from flask_babel import get_locale, gettext
 
 from app.extensions import N_
-from app.views import base, errors, reading
+from app.views import base, errors, marks, reading
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
 from app.views.campaigns import CampaignView
@@ -15,6 +15,7 @@ from app.views.companies import CompanyView, ContactView
 from app.views.deals import DealView
 from app.views.duplicates import DuplicateView
 from app.views.home import HomeView
+from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
 from app.views.reports import ReportView
@@ -65,7 +66,7 @@ MENU_MORE = [
     Entry(TrashView, N_("Trash"), "trash", "/trash/"),
 ]
 # Reached from the mark in the corner, and by programs.
-OFF_MENU = [HomeView]
+OFF_MENU = [HomeView, ImportView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 
 
@@ -77,7 +78,8 @@ def install(app):
     for api in APIS:
         builder.add_api(api)
     errors.install(app)
-    app.jinja_env.filters.update(reading.FILTERS)
+    app.jinja_env.filters.update(reading.FILTERS | marks.FILTERS)
+    app.jinja_env.globals.update(marks.MARKS)
     app.context_processor(_shared)
     app.after_request(_headers)
 

@@ -207,6 +207,7 @@ def columns_to_edit(model):
     )
 
 
+@cache
 def reading_order(model):
     """The columns with a name for people: its own columns first, then who it belongs to, then the long texts."""
     columns = [column for column in model.__table__.c if column.info.get("label")]

@@ -1,0 +1,143 @@
+"""The smallest marks of a page, drawn in Python: a list of fifty rows draws hundreds of them.
+
+The components `icon`, `badge`, `avatar`, `not_visible`, `cell` and the rows of `record_list` say here what they look
+like; whoever writes a template uses the components.
+"""
+
+from functools import cache
+
+from flask import url_for
+from flask_babel import gettext
+from markupsafe import Markup, escape
+
+SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
+_DASH = '<span class="none" aria-hidden="true">–</span>'
+
+
+@cache
+def _sprite():
+    return url_for("static", filename=SPRITE)
+
+
+def icon(name, large=False):
+    """One icon of the sprite, hidden from screen readers; the words stand beside it."""
+    look = "icon icon-large" if large else "icon"
+    href = escape(f"{_sprite()}#{name}")
+    return Markup(f'<svg class="{look}" aria-hidden="true" focusable="false"><use href="{href}"/></svg>')
+
+
+def badge(label, color=None):
+    """A small word for a state, in one of the colors grey, accent, green, amber, red, blue, violet."""
+    tint = f" pill-{escape(color)}" if color and color != "grey" else ""
+    return Markup(f'<span class="pill{tint}">{escape(label)}</span>')
+
+
+def avatar(name, initials=None, large=False, with_name=False):
+    """The initials of a person; the tint follows from the name."""
+    words = (name or "?").split() or ["?"]
+    letters = initials or words[0][0] + (words[-1][0] if len(words) > 1 else "")
+    look = f"face face-{len(name or '') % 5 + 1}{' face-large' if large else ''}"
+    letters, name = escape(str(letters).upper()), escape(name)
+    if with_name:
+        face = f'<span class="{look}" aria-hidden="true">{letters}</span>'
+        return Markup(f'<span class="person">{face} <span>{name}</span></span>')
+    return Markup(f'<span class="{look}" role="img" aria-label="{name}" title="{name}">{letters}</span>')
+
+
+def not_visible():
+    """Stands where a link leads to a row beyond the reader's reach."""
+    return Markup(f'<span class="not-visible">{icon("eye-off")}{escape(gettext("not visible"))}</span>')
+
+
+def _check(said):
+    if said["on"]:
+        return Markup(f'{icon("check")}<span class="visually-hidden">{escape(gettext("yes"))}</span>')
+    return Markup(f'{_DASH}<span class="visually-hidden">{escape(gettext("no"))}</span>')
+
+
+def _link(said):
+    href, label = said.get("href"), escape(said["label"])
+    return Markup(f'<a href="{escape(href)}">{label}</a>') if href else label
+
+
+def _figure(said):
+    return Markup(f'<span class="figure">{escape(said["label"])}</span>')
+
+
+def _tel(said):
+    label = escape(said["label"])
+    return Markup(f'<a class="figure" href="tel:{label.replace(" ", "")}">{label}</a>')
+
+
+def _mail(said):
+    label = escape(said["label"])
+    return Markup(f'<a href="mailto:{label}">{label}</a>')
+
+
+def _web(said):
+    label = escape(said["label"])
+    return Markup(f'<a href="{escape(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>')
+
+
+_KINDS = {
+    "badge": lambda said: badge(said["label"], said.get("color")),
+    "person": lambda said: avatar(said["label"], said.get("initials"), with_name=True),
+    "link": _link,
+    "tel": _tel,
+    "mail": _mail,
+    "web": _web,
+    "money": _figure,
+    "date": _figure,
+    "number": _figure,
+}
+
+
+def cell(value, lead_href=None):
+    """One value of a list or sheet, as `components/cell.html` explains it."""
+    if isinstance(value, dict):
+        kind = value["kind"]
+        if kind == "hidden":
+            return not_visible()
+        if kind == "check":
+            return _check(value)
+        label = value.get("label")
+    else:
+        kind, label = None, value
+    if label is None or label == "":
+        return Markup(_DASH)
+    if lead_href:
+        return Markup(f'<a class="row-link" href="{escape(lead_href)}">{escape(label)}</a>')
+    draw = _KINDS.get(kind)
+    return draw(value) if draw else escape(label)
+
+
+def rows(rows, columns):
+    """The rows of a list's table: {"href", "cells", "id"}; the first cell opens the row. With "pick" on a row, a box
+    to select it stands first."""
+    heads = [
+        (f" {escape(one['align'])}" if one.get("align") in ("end", "center") else "", escape(one["label"]))
+        for one in columns
+    ]
+    drawn = []
+    for row in rows:
+        drawn.append("<tr>")
+        if row.get("pick") is not None:
+            drawn.append(_box(row))
+        for place, (value, (align, label)) in enumerate(zip(row["cells"], heads, strict=True)):
+            look = "lead" if place == 0 else ""
+            none = " none" if value is None or value == "" else ""
+            inside = cell(value, row["href"] if place == 0 else None)
+            drawn.append(f'<td class="{look}{align}{none}" data-label="{label}">{inside}</td>')
+        drawn.append("</tr>")
+    return Markup("".join(drawn))
+
+
+def _box(row):
+    name = row["cells"][0]
+    label = escape(gettext("Select %(name)s", name=name["label"] if isinstance(name, dict) else name))
+    box = f'<input type="checkbox" class="pick" name="id" value="{int(row["pick"])}" form="bulk" aria-label="{label}">'
+    return f'<td class="pick-cell">{box}</td>'
+
+
+FILTERS = {"cell": cell, "list_rows": rows}
+MARKS = {"draw_icon": icon, "draw_badge": badge, "draw_avatar": avatar, "draw_not_visible": not_visible}
