@@ -4,6 +4,7 @@ Everything here works in short system sessions of its own or in a session it is 
 """
 
 import hashlib
+import re
 import secrets
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +29,8 @@ DEMO_USERNAMES = (
 )
 DEMO_PASSWORD = "demo"
 SHORTEST_PASSWORD = 8  # for all but the demo's
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 # Checked when the name is unknown, so that the answer takes as long as for a known one.
 _NOBODY = generate_password_hash(secrets.token_hex())
@@ -131,7 +134,7 @@ def address_of(user_id):
 
 def is_storable(text):
     """Whether a database can keep this text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def sync_roles(session):

@@ -21,7 +21,7 @@ _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 
 def one_line(text):
     """A line break pasted into a line is a space: names stand in headings, headers and file names."""
-    return _BREAKS.sub(" ", text)
+    return text if text.isprintable() else _BREAKS.sub(" ", text)
 
 
 def check_storable(text):

@@ -55,7 +55,8 @@ def read(raw, name, choice):
     start = _decoded(raw, encoding, SAMPLE)
     _refuse_other_texts(start, name)
     delimiter, skip = _find_delimiter(start, choice.delimiter)
-    has_odd = b"\0" in raw or encoding == "utf-8"
+    # Only a text that is known to be broken, or whose encoding was chosen unseen, is looked at value by value.
+    has_odd = b"\0" in raw or bool(notes) or bool(choice.encoding)
 
     def records():
         return _records(raw, name, encoding, delimiter, skip, has_odd)

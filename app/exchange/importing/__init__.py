@@ -72,6 +72,7 @@ __all__ = [
 CHUNK = 1000
 ROW = N_("Row in the file")
 EMPTY = ("", None)
+SPOOLED = ("action", "id", "name", "values", "their_id", "deed", "version")  # what is written of an item
 ACTIONS = CREATE, UPDATE, UNCHANGED, SKIPPED, REFUSED = "create", "update", "unchanged", "skipped", "refused"
 
 
@@ -331,12 +332,12 @@ class Desk:
         """Keep what is to be written of these rows, without the rows."""
         kept = [item for item in items if item.action in (CREATE, UPDATE)]
         for item in kept:
-            item.record, item.changes, item.warnings = None, {}, []
-            for value in item.values.values():
-                if isinstance(value, New):
-                    self._made.add((normal(value.name),))
+            for name in self._links:
+                if isinstance(item.values.get(name), New):
+                    self._made.add((normal(item.values[name].name),))
         if kept:
-            pickle.dump(kept, spool, pickle.HIGHEST_PROTOCOL)
+            told = [tuple(getattr(item, name) for name in SPOOLED) for item in kept]
+            pickle.dump(told, spool, pickle.HIGHEST_PROTOCOL)
 
     def chunks(self):
         """The items of the file, some hundred at a time; nothing is written between two of them but what they say."""
@@ -702,9 +703,10 @@ def bring_in(desk, begin=None, *, skip_bad=False, progress=lambda done, total: N
 
 def _next_of(spool):
     try:
-        return pickle.load(spool)  # written by ourselves a moment ago, into a file without a name
+        told = pickle.load(spool)  # written by ourselves a moment ago, into a file without a name
     except EOFError:
         return None
+    return [Item(None, **dict(zip(SPOOLED, values, strict=True))) for values in told]
 
 
 class RefusedFile:
@@ -774,7 +776,7 @@ def _read_id(cell):
 
 def _with_custom(changes, custom):
     """The values with those of custom fields put together under `custom`, as the column keeps them."""
-    own = {name[7:]: value for name, value in changes.items() if name.startswith("custom.")}
+    own = {name[7:]: value for name, value in changes.items() if name[:7] == "custom."}
     if not own:
         return changes
     kept = {name: value for name, value in {**custom, **own}.items() if value is not None}
