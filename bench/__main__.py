@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench import data, foyer, home, peers
-from bench.measure import TRIES, Series, Wrong, measure
+from bench.measure import TRIES, WARM_UPS, Series, Wrong, measure
 from config import BASE
 
 RESULTS = BASE / "bench" / "results" / "latest.json"
@@ -64,7 +64,7 @@ def main(argv=None):
         home.stop_postgresql()
     missed = [one for engine in results["engines"].values() for one in engine["missed"]]
     is_whole = not (args.engine or args.only) and args.peers and args.rows == data.FULL
-    path = RESULTS if is_whole else RESULTS.with_name("partial.json")
+    path = RESULTS if is_whole else home.folder() / "partial.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print("\nMissed:" if missed else "\nEvery promise is kept.", *missed, sep="\n  ")
@@ -109,7 +109,7 @@ def _chosen(series, only):
 def _measured(engine, line, series, args):
     """Ask all who have this line in turns; print its part of the table and judge it."""
     several = [one for one in series if one.line == line]
-    measure(several, tries=args.tries)
+    measure(several, tries=args.tries, warm_ups=min(WARM_UPS, args.tries))
     promise = PROMISES.get(line)
     peers_here = {one.who: one for one in several if one.who not in data.PEOPLE}
     best = min((peers_here[name] for name in promise.than), key=_median) if promise and peers_here else None

@@ -34,16 +34,16 @@ class _Sqlite:
         places = ", ".join("?" * len(names))
         self.connection.executemany(f"INSERT INTO {table} ({_quoted(names)}) VALUES ({places})", rows)
 
-    def drop_indexes(self, tables):
-        """Drop those that no constraint needs; returns the statements that make them again."""
+    def set_aside(self, tables):
+        """Drop triggers, and indexes that no constraint needs; returns the statements that make them again."""
         found = self.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL "
+            "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL "
             f"AND tbl_name IN ({', '.join('?' * len(tables))})",
             tables,
         ).fetchall()
-        for name, _sql in found:
-            self.execute(f"DROP INDEX {name}")
-        return [sql for _name, sql in found]
+        for kind, name, _sql in found:
+            self.execute(f"DROP {kind} {name}")
+        return [sql for _kind, _name, sql in found]
 
     def finish(self, tables):
         """Commit, and leave the database as one finds it in use."""
@@ -77,8 +77,8 @@ class _Postgresql:
             for row in rows:
                 copy.write_row(row)
 
-    def drop_indexes(self, tables):
-        """Drop those that no constraint needs; returns the statements that make them again."""
+    def set_aside(self, tables):
+        """Drop indexes that no constraint needs; returns the statements that make them again. Triggers sleep."""
         found = self.execute(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) "
             "AND indexname NOT IN (SELECT conname FROM pg_constraint)",

@@ -16,12 +16,14 @@ from array import array
 from bisect import bisect
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import accumulate, islice
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
+from app import search
 from app.models import (
+    SEARCH_WORDS,
     Activity,
     Change,
     ChangeSet,
@@ -32,7 +34,6 @@ from app.models import (
     SearchEntry,
     Stage,
 )
-from app.search import fold
 from bench import bulk, home, words
 from config import BASE, load_settings
 
@@ -52,7 +53,7 @@ OFFICES = {
     "East": {"Berlin": 130, "Leipzig": 60, "Dresden": 50, "Görlitz": 10},
     "Overseas": {"London": 110, "New York": 80, "Singapore": 50, "Toronto": 70},
 }
-COLLEAGUES = 200
+MOST_COLLEAGUES = 200
 
 # Who is measured: username -> department, role.
 PEOPLE = {
@@ -72,6 +73,10 @@ class Sizes:
     @property
     def companies(self):
         return self.contacts // 10
+
+    @property
+    def colleagues(self):
+        return min(MOST_COLLEAGUES, self.contacts // 50)
 
     @property
     def deals(self):
@@ -108,8 +113,10 @@ def ensure(engine, rows, say=print):
 
 
 def _stamp(rows):
-    heads = ScriptDirectory(BASE / "migrations").get_heads()
-    return {"edition": EDITION, "seed": SEED, "schema": list(heads), **asdict(Sizes(rows))}
+    """What the rows depend on: how they are made, and every line of the schema."""
+    migrations = sorted((BASE / "migrations" / "versions").glob("*.py"))
+    schema = sha256(b"".join(path.read_bytes() for path in migrations)).hexdigest()
+    return {"edition": EDITION, "seed": SEED, "schema": schema, **asdict(Sizes(rows))}
 
 
 def build(engine, rows):
@@ -123,13 +130,15 @@ def build(engine, rows):
     upgrade(app, say=_silent)
     with app.app_context():
         with access.system_session("measuring", door="command") as session:
-            firm = _firm(session)
+            firm = _firm(session, Sizes(rows))
         db.engine.dispose()
     with bulk.into(engine, database(rows)) as load:
-        indexes = load.drop_indexes(TABLES)
+        aside = load.set_aside(TABLES)
         _write(load, firm, Sizes(rows))
-        for statement in indexes:
+        for statement in aside:
             load.execute(statement)
+        if engine == "sqlite":
+            load.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
         load.finish(TABLES)
 
 
@@ -149,7 +158,7 @@ class Firm:
         return bisect(self.shares, place % 1.0, hi=len(self.shares) - 1)
 
 
-def _firm(session):
+def _firm(session, sizes):
     departments = {row.name: row for row in session.scalars(select(Department))}
 
     def department(name, parent):
@@ -164,7 +173,7 @@ def _firm(session):
             department(office, region)
             shares[office] = thousandths
     staff = {name: [] for name in shares}
-    for name, office, roles, password in _colleagues(list(shares)):
+    for name, office, roles, password in _colleagues(list(shares), sizes.colleagues):
         one = _account(session, name, departments[office].id, roles, password)
         staff.setdefault(office, []).append(one.id)
     total = sum(shares.values())
@@ -176,11 +185,11 @@ def _firm(session):
     )
 
 
-def _colleagues(offices):
+def _colleagues(offices, others):
     """(username, department, roles, password) of those who are measured, then of the others, office by office."""
     for username, (department, role) in PEOPLE.items():
         yield username, department, [role], PASSWORD
-    for number in range(COLLEAGUES):
+    for number in range(others):
         yield f"colleague{number}", offices[number % len(offices)], ["sales"], None
 
 
@@ -223,10 +232,10 @@ class _Customers:
     def companies(self):
         some, firm = self.chance.random, self.firm
         for key in range(1, self.sizes.companies + 1):
-            office = firm.office(key * GOLDEN)
+            office = firm.office((key - 1) * GOLDEN)
             city, region, country, dial, _ = self.city.pick(some())
             name = self._company_name(key)
-            slug = fold(name).replace(" ", "-").replace(".", "")
+            slug = search.fold(name).replace(" ", "-").replace(".", "")
             self.company_office.append(office)
             self.company_city.append((city, region, country, dial))
             self.company_name.append((name, slug))
@@ -240,7 +249,7 @@ class _Customers:
                 "email": f"office@{slug}.example",
                 "phone": f"{dial} {int(some() * 9_000_000) + 1_000_000}",
                 "website": f"https://www.{slug}.example",
-                "vat_id": f"{fold(country)[:2].upper()}{int(some() * 900_000_000) + 100_000_000}",
+                "vat_id": f"{search.fold(country)[:2].upper()}{int(some() * 900_000_000) + 100_000_000}",
                 **self._address(city, region, country),
                 **self._owned(office, key / self.sizes.companies),
             }
@@ -252,7 +261,7 @@ class _Customers:
             if company and some() < 0.97:
                 office = self.company_office[company]
             else:
-                office = firm.office(key * GOLDEN)
+                office = firm.office((key - 1) * GOLDEN)
             first, last = self._person()
             place = self.company_city[company] if company and some() < 0.9 else self.city.pick(some())[:4]
             city, region, country, dial = place
@@ -265,7 +274,9 @@ class _Customers:
                 "last_name": last,
                 "job_title": self.job.pick(some())[0] if company else None,
                 "company_id": company or None,
-                "email": f"{fold(first)}.{fold(last)}{key}@{domain}.example" if some() < 0.93 else None,
+                "email": f"{search.fold(first)}.{search.fold(last)}{key}@{domain}.example"
+                if some() < 0.93
+                else None,
                 "phone": f"{dial} {int(some() * 9_000_000) + 1_000_000}" if some() < 0.9 else None,
                 "mobile": f"+49 17{int(some() * 10)} {int(some() * 9_000_000) + 1_000_000}"
                 if some() < 0.4
@@ -414,12 +425,11 @@ CHANGE_COLUMNS = (
     "action",
     "values",
 )
-ENTRY_COLUMNS = ("entity", "record_id", "department_id", "text")
 
 
 def _write(load, firm, sizes):
     """All rows with their changes and search entries."""
-    next_set = load.last_id(ChangeSet.__tablename__) + 1
+    next_set, known = load.last_id(ChangeSet.__tablename__) + 1, set()
     for model, rows in kinds(firm, sizes):
         defaults = _defaults(model)
         while batch := [defaults | row for row in islice(rows, BATCH)]:
@@ -432,8 +442,24 @@ def _write(load, firm, sizes):
             load.rows(ChangeSet.__tablename__, SET_COLUMNS, sets)
             changes = (_change(model, row, next_set + place // SET_OF) for place, row in enumerate(batch))
             load.rows(Change.__tablename__, CHANGE_COLUMNS, changes)
-            load.rows(SearchEntry.__tablename__, ENTRY_COLUMNS, (_entry(model, row) for row in batch))
+            entries = [search.entry_of(model, row) for row in batch]
+            load.rows(SearchEntry.__tablename__, tuple(entries[0]), (tuple(one.values()) for one in entries))
             next_set += len(first_rows)
+            known.update(word for one in entries for word in one["text"].split() if word.isalpha())
+    known.difference_update(
+        word for (word,) in load.execute(f"SELECT word FROM {SEARCH_WORDS.name}").fetchall()
+    )
+    load.rows(SEARCH_WORDS.name, ("variant", "word"), _spellings(known))
+
+
+def _spellings(words):
+    """What the index learns of its words, without asking the database for each whether it knows it."""
+    return [
+        (one, word)
+        for word in sorted(words)
+        if search._SPELT.fullmatch(word)
+        for one in search.spellings(word)
+    ]
 
 
 def _defaults(model):
@@ -454,11 +480,6 @@ def _change(model, row, change_set_id):
             values[name] = [None, f"{row[name][:19]}+00:00".replace(" ", "T")]
     whose = row["department_id"], row["owner_id"]
     return (change_set_id, entity, key, entity, key, *whose, "add", json.dumps(values))
-
-
-def _entry(model, row):
-    text = " ".join(str(value) for name in model.__search__ if (value := row.get(name)))
-    return model.__tablename__, row["id"], row["department_id"], fold(text)
 
 
 def _silent(_line):

@@ -240,10 +240,10 @@ class Series:
 
 def measure(several, tries=TRIES, warm_ups=WARM_UPS):
     """Ask all of them in turns, so that what else the machine does hits all alike."""
-    for number in range(-warm_ups, tries):
+    for number in range(warm_ups + tries):
         for one in several:
-            milliseconds = one.ask(number + warm_ups)
-            if number >= 0:
+            milliseconds = one.ask(number)
+            if number >= warm_ups:
                 one.times.append(milliseconds)
 
 
