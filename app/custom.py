@@ -267,14 +267,15 @@ class StoredList(_Stored):
 def _on_sqlite(element, compiler, **more):
     column, name = (compiler.process(part, **more) for part in list(element.clauses)[:2])
     path = f"'$.{name}'"
-    return f"CASE WHEN json_type({column}, {path}) IN ({element.sqlite_types}) THEN json_extract({column}, {path}) END"
+    is_kind = f"json_type({column}, {path}) IN ({element.sqlite_types})"
+    return f"(CASE WHEN {is_kind} THEN json_extract({column}, {path}) END)"
 
 
 @compiles(_Stored, "postgresql")
 def _on_postgresql(element, compiler, **more):
     column, name = (compiler.process(part, **more) for part in list(element.clauses)[:2])
     kind = f"jsonb_typeof({column} -> '{name}')"
-    value = f"CASE WHEN {kind} = '{element.postgresql_type}' THEN ({column} ->> '{name}'){element.cast} END"
+    value = f"(CASE WHEN {kind} = '{element.postgresql_type}' THEN ({column} ->> '{name}'){element.cast} END)"
     return value if element.cast else f'({value} COLLATE "C")'
 
 

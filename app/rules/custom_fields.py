@@ -8,9 +8,10 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 
 from app import formats, search
+from app.access import DOOR, principal_of
 from app.custom import (
     PREFIX,
     TAKERS,
@@ -27,7 +28,7 @@ from app.custom import (
     moment_text,
 )
 from app.extensions import N_
-from app.models import ENTITIES
+from app.models import ENTITIES, Change, CustomField, Department
 from app.rules import RuleBroken, money, values
 
 __all__ = [
@@ -52,7 +53,7 @@ PLACES = {"number": 0, "decimal": 4, "money": 2}
 LINES = {"text": LONGEST_LINE, "mail": 200, "phone": 40, "link": LONGEST_LINE}
 CHOOSING = ("choice", "choices")
 NOT_INDEXED = ("long_text", "choices")  # what no order of values makes quick
-
+KINDS = CustomField.__table__.c.kind.info["choices"]
 
 _YES = {"yes", "true", "1", "on", "x", "ja", "wahr", "oui", "vrai"}
 _NO = {"no", "false", "0", "off", "nein", "falsch", "non", "faux"}
@@ -310,3 +311,203 @@ def names_of(session, fields, customs):
                 (target, row.id): str(row) for row in session.scalars(select(model).where(model.id.in_(keys)))
             }
     return found
+
+
+# --------------------------------------------------------------------------------------------- who defines fields
+
+
+def may_define(principal, entity, department_ids):
+    """Whether this principal may add, change or remove a field of these departments: see `check_may_define`."""
+    try:
+        check_may_define(principal, entity, department_ids)
+    except RuleBroken:
+        return False
+    return True
+
+
+def check_may_define(principal, entity, department_ids):
+    """Admins define every field; heads those of departments in their own part of the tree, on records they see."""
+    if principal.is_system or principal.may("edit", "account"):
+        return
+    if not principal.may("edit", "custom_field"):
+        raise RuleBroken(N_("Only admins and heads arrange fields."))
+    if not principal.may("see", entity):
+        raise RuleBroken(N_("You do not see records of this kind."), field="entity")
+    if not department_ids or not set(department_ids) <= set(principal.below):
+        sentence = N_(
+            "Choose departments of your own, at least one: only admins arrange fields for everybody."
+        )
+        raise RuleBroken(sentence, field="department_ids")
+
+
+def define(session, said):
+    """A new field, from what its form says; raises RuleBroken. `said` holds the columns of `CustomField`.
+
+    Its name is made of the label, once: files, filters and programs rely on it. A name that ever was is not given
+    again, or the values of the one would become the other's.
+    """
+    entity = said["entity"]
+    if entity not in TAKERS:
+        raise RuleBroken(N_("Such records take no fields of their own."), field="entity")
+    check_may_define(principal_of(session), entity, said["department_ids"])
+    kind, labels = _known_kind(said["kind"]), _labels(said["labels"])
+    row = CustomField(entity=entity, name=_new_name(session, entity, labels), kind=kind, labels=labels)
+    _put(session, row, said, choices=said["choices"])
+    session.add(row)
+    session.flush()
+    forget(session)
+    return row
+
+
+def redefine(session, row, said):
+    """Change a field; raises RuleBroken. The kind stays once there are values; choices that go are retired."""
+    principal = principal_of(session)
+    check_may_define(principal, row.entity, row.department_ids)
+    check_may_define(principal, row.entity, said["department_ids"])
+    kind, target = _known_kind(said["kind"]), said["target"] if said["kind"] == "record" else None
+    if (kind, target) != (row.kind, row.target) and has_values(session, row):
+        sentence = N_(
+            "Records hold values of this field already; it keeps its kind. Add another field instead."
+        )
+        raise RuleBroken(sentence, field="kind")
+    row.kind, row.labels = kind, _labels(said["labels"])
+    _put(session, row, said, choices=_with_retired(row.choices, said["choices"]))
+    session.flush()
+    forget(session)
+    return row
+
+
+def remove(session, row):
+    """Take a field away for good; one that records hold values of is taken out of use instead, with nothing lost."""
+    check_may_define(principal_of(session), row.entity, row.department_ids)
+    if has_values(session, row):
+        sentence = N_("Records hold values of “%(name)s”. Take it out of use instead: the values are kept.")
+        raise RuleBroken(sentence, field="is_active", name=str(row))
+    session.delete(row)
+    session.flush()
+    forget(session)
+
+
+def has_values(session, row):
+    """Whether any record holds a value of this field. Asked past the rule of sight: only yes or no comes out."""
+    table = ENTITIES[row.entity].__table__
+    any_value = select(literal(1)).where(table.c.custom[row.name].as_string().is_not(None)).limit(1)
+    return session.connection().execute(any_value, execution_options={DOOR: True}).first() is not None
+
+
+def _put(session, row, said, *, choices):
+    """What a field can say of itself at any time."""
+    row.target = said["target"] if row.kind == "record" else None
+    if row.kind == "record" and row.target not in TAKERS:
+        raise RuleBroken(N_("Say to which records it links."), field="target")
+    row.choices = choices if row.kind in CHOOSING else []
+    if row.kind in CHOOSING and all(choice.get("retired") for choice in row.choices):
+        raise RuleBroken(N_("A choice needs something to choose from."), field="choices")
+    departments = sorted(set(said["department_ids"]))
+    if departments:
+        with session.no_autoflush:
+            known = session.scalars(select(Department.id).where(Department.id.in_(departments))).all()
+        if len(known) < len(departments):
+            raise RuleBroken(N_("There is no such department."), field="department_ids")
+    row.department_ids = departments
+    row.is_required, row.is_active = said["is_required"], said["is_active"]
+    row.is_indexed = said["is_indexed"] and row.kind not in NOT_INDEXED
+    row.position = said["position"]
+    try:
+        with session.no_autoflush:
+            row.default = read_value(Field.of(row), said["default"], session=session)
+    except RuleBroken as error:
+        raise RuleBroken(error.message, field="default", **error.values) from None
+
+
+def _known_kind(kind):
+    if kind not in KINDS:
+        raise RuleBroken(N_("There is no such kind of field."), field="kind")
+    return kind
+
+
+def _labels(said):
+    labels = {
+        language: text for language in LANGUAGES if (text := _short(said.get(language) or "", "labels"))
+    }
+    if not labels:
+        raise RuleBroken(N_("A field needs a name that people read."), field="labels")
+    return labels
+
+
+def _short(text, field, most=80):
+    text = values.one_line(text).strip()
+    try:
+        values.check_storable(text)
+    except RuleBroken as error:
+        raise RuleBroken(error.message, field=field) from None
+    if len(text) > most:
+        raise RuleBroken(N_("the text has more than %(most)s characters"), field=field, most=most)
+    return text
+
+
+def _new_name(session, entity, labels):
+    """A name made of the label that no field of the entity has or ever had."""
+    taken = set(session.scalars(select(CustomField.name).where(CustomField.entity == entity)))
+    gone = select(Change.values).where(Change.entity == "custom_field", Change.action == "delete")
+    taken |= {said["name"][0] for said in session.scalars(gone) if said["entity"][0] == entity}
+    return _free(_slug(next(iter(labels.values())), "field"), taken)
+
+
+def _slug(text, otherwise):
+    """A text as a word of small letters, digits and underscores that begins with a letter."""
+    word = re.sub(r"[^a-z0-9]+", "_", search.fold(text)).strip("_")
+    word = word if re.match(r"[a-z]", word) else f"{otherwise}_{word}".strip("_")
+    return word[:36].strip("_")
+
+
+def _free(word, taken):
+    number, name = 1, word
+    while name in taken:
+        number += 1
+        name = f"{word}_{number}"
+    return name
+
+
+def read_choices(text, before=()):
+    """Choices as one types them, one a line: "gold = Gold | Gold | Or", or just its labels.
+
+    The labels are English, German, French; without a value the first label makes one. `before` are the choices there
+    were: a line that repeats a label of theirs means the same choice.
+    """
+    known = {search.fold(label): one["value"] for one in before for label in one["labels"].values()}
+    choices, taken = [], {one["value"] for one in before}
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        found = re.fullmatch(r"([a-z][a-z0-9_]{0,39})\s*=\s*(.+)", line)
+        said = [_short(part, "choices") for part in (found[2] if found else line).split("|")]
+        labels = {language: label for language, label in zip(LANGUAGES, said, strict=False) if label}
+        if not labels:
+            raise RuleBroken(N_("“%(line)s” names no choice."), field="choices", line=line[:60])
+        first = next(iter(labels.values()))
+        value = found[1] if found else known.get(search.fold(first)) or _free(_slug(first, "choice"), taken)
+        if value in {one["value"] for one in choices}:
+            raise RuleBroken(N_("“%(line)s” stands there twice."), field="choices", line=line[:60])
+        taken.add(value)
+        choices.append({"value": value, "labels": labels})
+    if len(choices) > MOST_CHOICES:
+        raise RuleBroken(N_("A field has at most %(most)s choices."), field="choices", most=MOST_CHOICES)
+    return choices
+
+
+def choices_as_text(choices):
+    """The choices as one types them; retired ones are left out."""
+    offered = (one for one in choices if not one.get("retired"))
+    return "\n".join(f"{one['value']} = {' | '.join(_in_order(one['labels']))}" for one in offered)
+
+
+def _in_order(labels):
+    said = [labels.get(language, "") for language in LANGUAGES]
+    while said and not said[-1]:
+        said.pop()
+    return said
+
+
+def _with_retired(before, now):
+    """The choices as they are said now, and behind them those that went: records may still hold them."""
+    values_now = {one["value"] for one in now}
+    return [*now, *({**one, "retired": True} for one in before if one["value"] not in values_now)]
