@@ -6,6 +6,8 @@ built of parts that one slip cannot all damage (blocking in several passes: M. B
 with its neighbours only (M. Hernández, S. Stolfo, SIGMOD 1995), so the pairs stay linear in the records.
 """
 
+from itertools import pairwise
+
 from app.rules.likeness import skeleton
 
 LARGE = 12  # records in a block that are all compared with each other
@@ -49,9 +51,12 @@ def keys_of_firm(one):
     found = [
         ("name", skeleton(one.name)),
         *(("word", f"{skeleton(word)} {one.city[:3]}") for word in words if len(word) > 3),
-        *(("two", " ".join(sorted(map(skeleton, pair)))) for pair in zip(words, words[1:], strict=False)),
+        *(("two", " ".join(sorted(map(skeleton, pair)))) for pair in pairwise(words)),
         ("start", f"{one.name[:5]} {one.postal}" if one.postal else ""),
-        ("road", f"{one.number} {skeleton(one.street)} {one.postal[:3]}" if one.number and one.street else ""),
+        (
+            "road",
+            f"{one.number} {skeleton(one.street)} {one.postal[:3]}" if one.number and one.street else "",
+        ),
         ("vat", one.vat),
         *(("house", house) for house in houses),
         *(("phone", number[-7:]) for number in one.phones),

@@ -191,7 +191,9 @@ def _name_of(row):
 # --------------------------------------------------------------------------------------------- over everything
 
 
-BUCKETS = 64  # parts in which keys and pairs are put in order, so that no more than a part is unpacked at a time
+BUCKETS = (
+    64  # parts in which keys and pairs are put in order, so that no more than a part is unpacked at a time
+)
 _POSITION = 24  # bits of a record's position: room for 16 million records
 
 
@@ -248,11 +250,20 @@ def likely_pairs(session, model, *, found=None, progress=lambda done, total: Non
             if seen:
                 likely[ids[one], ids[other]] = seen
         progress(total // 2 + (total - total // 2) * (number + 1) // BUCKETS, total)
+    link_thirds(
+        likely,
+        lambda pair: kind.compare(*(_unpacked(kind, texts[bisect_left(ids, key)]) for key in pair)),
+        at_least,
+    )
+    return likely
+
+
+def link_thirds(likely, compare, at_least=KEPT):
+    """Add the pairs that only a third record links, unless something says plainly that they are two."""
     for pair in list(_through_thirds(likely)):
-        seen = kind.compare(*(_unpacked(kind, texts[bisect_left(ids, key)]) for key in pair))
+        seen = compare(pair)
         if not seen.is_contradicted:
             likely[pair] = seen.linked(at_least)
-    return likely
 
 
 def _ranks(orders):
@@ -367,7 +378,10 @@ def keep_pairs(session, model, likely, *, found, now):
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), new, execution_options=options)
     if changed:
-        values = {"score": bindparam("to_score"), "reasons": bindparam("to_reasons", type_=table.c.reasons.type)}
+        values = {
+            "score": bindparam("to_score"),
+            "reasons": bindparam("to_reasons", type_=table.c.reasons.type),
+        }
         raised = update(table).where(table.c.id == bindparam("key")).values(values)
         connection.execute(raised, changed, execution_options=options)
     for start in range(0, len(gone), AT_ONCE):

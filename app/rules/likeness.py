@@ -26,19 +26,24 @@ RANK = {SAME: 3, CLOSE: 2, NEAR: 1, FAR: 0}
 
 # What was compared, at which level -> what it weighs, in bits (a factor of two each). Printed by `--learn`.
 CONTACT_WEIGHTS = {
-    ("first_name", "same"): 3.2, ("first_name", "close"): 3.1, ("first_name", "near"): 2.0, ("first_name", "far"): -2.1, ("first_name", "short"): 4.7,
-    ("last_name", "same"): 0.2, ("last_name", "close"): 0.2, ("last_name", "near"): 0.1, ("last_name", "far"): -2.7,
+    ("first_name", "same"): 3.2, ("first_name", "close"): 3.1, ("first_name", "near"): 2.0,
+    ("first_name", "far"): -2.1, ("first_name", "short"): 4.7,
+    ("last_name", "same"): 0.2, ("last_name", "close"): 0.2, ("last_name", "near"): 0.1,
+    ("last_name", "far"): -2.7,
     ("names", "swapped"): -0.9, ("names", "both"): 0.7,
-    ("birth_date", "same"): 5.9, ("birth_date", "close"): 2.9, ("birth_date", "near"): 0.4, ("birth_date", "far"): -5.0,
+    ("birth_date", "same"): 5.9, ("birth_date", "close"): 2.9, ("birth_date", "near"): 0.4,
+    ("birth_date", "far"): -5.0,
     ("person", "another"): -2.8, ("person", "unsure"): -3.2,
     ("street", "same"): 1.6, ("street", "close"): 1.6, ("street", "near"): 1.6, ("street", "far"): -1.6,
     ("house_number", "same"): 0.3, ("house_number", "close"): -0.7, ("house_number", "far"): -2.4,
-    ("address_more", "same"): 2.8, ("address_more", "close"): 2.8, ("address_more", "near"): 2.6, ("address_more", "far"): -2.6,
+    ("address_more", "same"): 2.8, ("address_more", "close"): 2.8, ("address_more", "near"): 2.6,
+    ("address_more", "far"): -2.6,
     ("city", "same"): 1.1, ("city", "close"): 1.1, ("city", "near"): 1.1, ("city", "far"): -1.6,
     ("postal_code", "same"): 1.0, ("postal_code", "close"): 1.0, ("postal_code", "far"): -0.8,
     ("region", "same"): 2.7, ("region", "close"): 2.7, ("region", "far"): 0.0,
     ("country", "same"): 0.0, ("country", "far"): -0.9,
-    ("email", "same"): 6.7, ("email", "close"): 2.4, ("email", "shared"): 3.8, ("email", "domain"): -6.1, ("email", "far"): -3.4,
+    ("email", "same"): 6.7, ("email", "close"): 2.4, ("email", "shared"): 3.8,
+    ("email", "domain"): -6.1, ("email", "far"): -3.4,
     ("phone", "same"): 1.7, ("phone", "close"): 0.9, ("phone", "far"): -3.4,
     ("company", "same"): 0.0, ("company", "far"): -0.8,
 }  # fmt: skip
@@ -50,9 +55,11 @@ COMPANY_WEIGHTS = {
     ("postal_code", "same"): 0.6, ("postal_code", "close"): 0.2, ("postal_code", "far"): -2.1,
     ("region", "same"): 0.0, ("region", "far"): -0.0,
     ("country", "same"): 0.6, ("country", "far"): -5.2,
-    ("email", "same"): 0.2, ("email", "close"): -0.4, ("email", "shared"): 1.2, ("email", "domain"): 5.6, ("email", "far"): -1.8,
+    ("email", "same"): 0.2, ("email", "close"): -0.4, ("email", "shared"): 1.2,
+    ("email", "domain"): 5.6, ("email", "far"): -1.8,
     ("phone", "same"): 6.6, ("phone", "close"): 3.5, ("phone", "far"): -2.7,
-    ("name", "same"): 2.6, ("name", "close"): 2.0, ("name", "near"): -5.1, ("name", "part"): 2.7, ("name", "far"): -6.7,
+    ("name", "same"): 2.6, ("name", "close"): 2.0, ("name", "near"): -5.1, ("name", "part"): 2.7,
+    ("name", "far"): -6.7,
     ("legal_form", "same"): 2.0, ("legal_form", "far"): -2.0,
     ("vat_id", "same"): 8.9, ("vat_id", "close"): 2.2, ("vat_id", "far"): -12.6,
     ("website", "same"): 0.8, ("website", "far"): -1.6,
@@ -268,7 +275,9 @@ def _address(values):
 
 
 def _mails(text):
-    return tuple(part for part in str(text).casefold().replace(",", " ").split() if "@" in part) if text else ()
+    return (
+        tuple(part for part in str(text).casefold().replace(",", " ").split() if "@" in part) if text else ()
+    )
 
 
 def digits_of(number):
@@ -381,7 +390,9 @@ def _names(one, other):
         found = [("first_name", across[0]), ("last_name", across[1])]
         found = [(what, level) for what, level in found if level is not None]
         return [*found, ("names", "both" if _all_fit(across) else "swapped")]
-    found = [(what, level) for what, level in zip(("first_name", "last_name"), straight, strict=True) if level]
+    found = [
+        (what, level) for what, level in zip(("first_name", "last_name"), straight, strict=True) if level
+    ]
     return [*found, ("names", "both")] if _all_fit(straight) else found
 
 
@@ -488,7 +499,10 @@ def _mail_level(ours, theirs):
 
 def _phone_level(ours, theirs):
     pairs = [(one, other) for one in ours for other in theirs]
-    if any(one == other or (len(min(one, other, key=len)) >= 7 and _ends_alike(one, other)) for one, other in pairs):
+    if any(
+        one == other or (len(min(one, other, key=len)) >= 7 and _ends_alike(one, other))
+        for one, other in pairs
+    ):
         return SAME
     return CLOSE if any(OSA.distance(one, other, score_cutoff=1) <= 1 for one, other in pairs) else FAR
 
@@ -522,15 +536,19 @@ def _similar(one, other):
         return None
     if one == other:
         return SAME
-    if " " in one or " " in other:
-        if one.replace(" ", "") == other.replace(" ", "") or sorted(one.split()) == sorted(other.split()):
-            return CLOSE
+    has_words = " " in one or " " in other
+    if has_words and (one.replace(" ", "") == other.replace(" ", "") or _words(one) == _words(other)):
+        return CLOSE
     alike = OSA.normalized_similarity(one, other)
     if alike >= 0.75 or (OSA.distance(one, other, score_cutoff=1) <= 1 and min(len(one), len(other)) > 2):
         return CLOSE
     if alike >= 0.55 or JaroWinkler.similarity(one, other) >= 0.85 or skeleton(one) == skeleton(other):
         return NEAR
     return FAR
+
+
+def _words(text):
+    return sorted(text.split())
 
 
 _SOUNDS = [

@@ -57,10 +57,13 @@ def _best(values):
     filled = [(key, value) for key, value in values if value not in (None, "", [])]
     key, best = (filled or values)[0]
     for other, value in filled:
-        if isinstance(value, str) and isinstance(best, str) and len(value) > len(best):
-            if value.casefold().startswith(best.rstrip(". ").casefold()):
-                key, best = other, value
+        if isinstance(value, str) and isinstance(best, str) and _is_short_for(best, value):
+            key, best = other, value
     return key
+
+
+def _is_short_for(short, long):
+    return len(short) < len(long) and long.casefold().startswith(short.rstrip(". ").casefold())
 
 
 def proposed_master(session, rows):
@@ -183,7 +186,9 @@ def _move_custom_links(session, model, keep, others):
         linking = ENTITIES[entity]
         table = linking.__table__
         rows = _rows(session, table, table.c.custom[name].as_integer().in_(others))
-        moved = {row["id"]: {"custom": {**row["custom"], name: keep}} for row in rows if row["id"] not in others}
+        moved = {
+            row["id"]: {"custom": {**row["custom"], name: keep}} for row in rows if row["id"] not in others
+        }
         bulk.edit(session, linking, moved, goes_along=True)
 
 
@@ -197,7 +202,9 @@ def _doubled(session, linking, rows, new):
             continue
         if not rows:
             continue
-        said = _rows(session, table, *(table.c[name] == value for name, value in new.items() if name in names))
+        said = _rows(
+            session, table, *(table.c[name] == value for name, value in new.items() if name in names)
+        )
         taken = {tuple(row[name] for name in names) for row in said}
         for row in sorted(rows, key=lambda row: row["id"]):
             says = tuple(new.get(name, row[name]) for name in names)

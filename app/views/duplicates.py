@@ -1,4 +1,4 @@
-"""Who stands twice: the pairs that the finder kept, side by side; merging them; and the warning before a new one is added."""
+"""Who stands twice: the pairs that the finder kept, side by side; merging; the warning before one more is added."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from app import custom, filters, jobs
 from app.access import WriteRefused
 from app.extensions import N_, db
-from app.models import ENTITIES, Company, Contact, DuplicatePair
+from app.models import ENTITIES, Contact, DuplicatePair
 from app.rules import RuleBroken, duplicates, likeness, merging
 from app.views import cells
 from app.views.base import PageView, allows, expose
@@ -143,7 +143,9 @@ class DuplicateView(PageView):
         return redirect(f"/duplicates/?entity={entity}")
 
     def _told(self, pair, one, other):
-        told = [reason for reason in pair.reasons if abs(reason["weight"]) >= SLIGHT or reason["what"] == "third"]
+        told = [
+            reason for reason in pair.reasons if abs(reason["weight"]) >= SLIGHT or reason["what"] == "third"
+        ]
         return {
             "id": pair.id,
             "score": pair.score,
@@ -199,7 +201,8 @@ class DuplicateView(PageView):
             entity=entity,
             title=gettext(KINDS[entity]),
             records=[
-                {"id": row.id, "name": str(row), "href": cells.path_of(row), "version": row.version} for row in rows
+                {"id": row.id, "name": str(row), "href": cells.path_of(row), "version": row.version}
+                for row in rows
             ],
             ids=",".join(str(row.id) for row in rows),
             master=master,

@@ -1,9 +1,9 @@
-"""People and firms who do not exist, and the ways in which they come to stand in a list twice; always the same for a seed.
+"""People and firms who do not exist, and how they come to stand in a list twice; always the same for a seed.
 
 What goes wrong between a person and his second record follows the literature on typing, hearing and scanning errors
 that FEBRL's own generator cites (P. Christen, "Probabilistic Data Generation for Deduplication and Data Linkage",
-IDEAL 2005): slips of the finger, letters in the wrong order, words heard instead of read, split and joined words, fields
-left out, replaced or changed for one another. Words and frequencies are our own: nothing here was taken from a file
+IDEAL 2005): slips of the finger, letters in the wrong order, words heard instead of read, split and joined words,
+fields left out, replaced or changed for one another. Words and frequencies are our own: nothing was taken from a file
 that the finder is measured on.
 
 A record is a dict in the shape of a contact (`company` is a name), with `who`, the number of the person it is about.
@@ -45,7 +45,9 @@ SYLLABLES = (
     "la le li lo lun ma me mi mo mor na ne ni no nor pa pe pen pi po ra re ri ro ron sa se shel si so sta ste ta te "
     "ti to tre ul va ve vi wa we wi win wy ya za"
 ).split()
-ENDINGS = "n r s l ck ton ley son man er ing ford field wood well more land berg stein hurst by dale worth".split()
+ENDINGS = (
+    "n r s l ck ton ley son man er ing ford field wood well more land berg stein hurst by dale worth".split()
+)
 ROADS = "street street street road avenue place crescent court drive close circuit lane way".split()
 HOUSES = "villa,lodge,park,farm,gardens,house,manor,retirement village,flats,towers,station,unit".split(",")
 REGIONS = "north south east west upper lower central coast".split()
@@ -189,14 +191,16 @@ def known(world, rng, who):
 
 
 def relative(world, rng, who, of):
-    """Another person under the same roof: the name of the family, the address, perhaps the phone; now and then a twin."""
+    """Another person under the same roof: the family's name and address, perhaps the phone; now and then a twin."""
     other = dict(of, who=who)
     other["first_name"] = world.given.draw(rng)
     if rng.random() < 0.03:
         other["first_name"] = of["first_name"]  # father and son
     if of["birth_date"] and rng.random() > 0.03:
         years = rng.choice((2, 3, 25, 28, 30, 33))
-        other["birth_date"] = f"{_day(of['birth_date']) + timedelta(days=years * 365 + rng.randint(-150, 150)):%Y%m%d}"
+        other["birth_date"] = (
+            f"{_day(of['birth_date']) + timedelta(days=years * 365 + rng.randint(-150, 150)):%Y%m%d}"
+        )
     if of.get("email"):
         other["email"] = f"{other['first_name']}.{other['last_name']}@{rng.choice(FREE)}"
     if of.get("mobile"):
@@ -250,7 +254,8 @@ HEARD = (
 )  # fmt: skip
 CALLED = {"william": "bill", "robert": "bob", "michael": "mike", "elizabeth": "liz", "katherine": "kate",
           "thomas": "tom", "richard": "dick", "anthony": "tony", "alexander": "alex", "stefan": "steff",
-          "nicholas": "nick", "daniel": "dan", "jennifer": "jenny", "rebecca": "becky", "margaret": "peggy"}  # fmt: skip
+          "nicholas": "nick", "daniel": "dan", "jennifer": "jenny", "rebecca": "becky",
+          "margaret": "peggy"}  # fmt: skip
 
 # How likely a field is to be the one that something is wrong with.
 TARGETS = {"first_name": 10, "last_name": 15, "number": 10, "road": 10, "more": 10, "city": 10, "postal_code": 6,
@@ -372,6 +377,7 @@ class Crowd:
     originals: int = 2000
     share: float = 0.5  # of the originals, who have further records
     at_most: int = 1  # further records each
+    at_least: int = 1
     wear: Wear = Wear()
     known: float = 0.0  # of the originals, who are known as firms know people
     relatives: float = 0.0
@@ -395,7 +401,7 @@ def crowd(seed, size):
     records = list(originals)
     for original in originals:
         if rng.random() < size.share:
-            for _ in range(_how_many(rng, size.at_most)):
+            for _ in range(_how_many(rng, size.at_least, size.at_most)):
                 records.append(second_record(world, rng, original, size.wear))
     rng.shuffle(records)
     for record in records:
@@ -404,9 +410,10 @@ def crowd(seed, size):
     return [as_contact(record) for record in records]
 
 
-def _how_many(rng, at_most):
-    """One to `at_most`, fewer more often."""
-    return rng.choices(range(1, at_most + 1), [1 / number for number in range(1, at_most + 1)])[0]
+def _how_many(rng, at_least, at_most):
+    """`at_least` to `at_most`, fewer more often."""
+    numbers = range(at_least, at_most + 1)
+    return rng.choices(numbers, [1 / number for number in numbers])[0]
 
 
 def as_contact(record):
@@ -421,7 +428,9 @@ def as_contact(record):
         record["birth_date"] = None
     if not record["last_name"]:
         record["last_name"], record["first_name"] = record["first_name"] or "–", ""
-    return {field: value or None for field, value in record.items() if field != "who"} | {"who": record["who"]}
+    return {field: value or None for field, value in record.items() if field != "who"} | {
+        "who": record["who"]
+    }
 
 
 def firms(seed, count, *, share=0.3):
@@ -430,7 +439,13 @@ def firms(seed, count, *, share=0.3):
     records = [dict(firm, who=number) for number, firm in enumerate(world.firms[:count])]
     for firm in list(records):
         if rng.random() < 0.5:
-            for field, lost in {"vat_id": 0.6, "website": 0.4, "email": 0.3, "phone": 0.3, "region": 0.5}.items():
+            for field, lost in {
+                "vat_id": 0.6,
+                "website": 0.4,
+                "email": 0.3,
+                "phone": 0.3,
+                "region": 0.5,
+            }.items():
                 if rng.random() < lost:
                     firm[field] = None
         if rng.random() < share:
@@ -470,7 +485,13 @@ def _second_firm(world, rng, firm):
         firm["phone"] = phone(rng)  # another line
     if firm["email"] and rng.random() < 0.1:
         firm["email"] = f"{words[0].lower()}@{rng.choice(FREE)}"
-    for field, share in {"city": 0.08, "postal_code": 0.06, "phone": 0.04, "vat_id": 0.03, "email": 0.03}.items():
+    for field, share in {
+        "city": 0.08,
+        "postal_code": 0.06,
+        "phone": 0.04,
+        "vat_id": 0.03,
+        "email": 0.03,
+    }.items():
         if firm[field] and rng.random() < share:
             firm[field] = slip(rng, firm[field])
     if firm["website"] and rng.random() < 0.1:

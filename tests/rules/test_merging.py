@@ -15,7 +15,6 @@ from app.models import (
     CustomField,
     Deal,
     Document,
-    ExternalKey,
     Invoice,
     Product,
     SearchEntry,
@@ -34,7 +33,9 @@ def two_contacts(session, **more):
 
 
 def tagged(session, row, name):
-    tag = session.scalars(select(Tag).where(Tag.name == name)).first() or factories.make(session, "tag", name=name)
+    tag = session.scalars(select(Tag).where(Tag.name == name)).first() or factories.make(
+        session, "tag", name=name
+    )
     session.add(Tagging(tag_id=tag.id, entity=row.__tablename__, record_id=row.id))
     session.flush()
 
@@ -47,7 +48,9 @@ def tags_of(session, row):
 @on_both_engines
 def test_one_stays_with_the_chosen_values_and_the_other_goes(session):
     keep, other = two_contacts(session, email="mendel@example.com")
-    merging.merge(session, Contact, keep.id, [other.id], {"email": "mendel@example.com", "custom": {"size": "L"}})
+    merging.merge(
+        session, Contact, keep.id, [other.id], {"email": "mendel@example.com", "custom": {"size": "L"}}
+    )
     assert session.get(Contact, other.id) is None
     assert (keep.name, keep.email, keep.custom) == ("Roland Mendel", "mendel@example.com", {"size": "L"})
     words = session.scalars(select(SearchEntry.text).where(SearchEntry.entity == "contact")).all()
@@ -110,9 +113,7 @@ def test_a_campaign_keeps_one_membership_with_the_further_state(session):
     members = session.execute(
         select(CampaignMember.campaign_id, CampaignMember.contact_id, CampaignMember.status)
     ).all()
-    assert sorted(members) == sorted(
-        [(campaign.id, keep.id, "answered"), (alone.id, keep.id, "answered")]
-    )
+    assert sorted(members) == sorted([(campaign.id, keep.id, "answered"), (alone.id, keep.id, "answered")])
 
 
 @on_both_engines
@@ -229,7 +230,9 @@ def test_what_others_wrote_moves_too_and_stays_theirs(as_person, as_system):
         ticket = session.get(Ticket, ids[2])
         assert ticket.contact_id == ids[0]
         assert (ticket.department_id, ticket.owner_id, ticket.subject) == before
-        change = session.scalars(select(Change).where(Change.entity == "ticket", Change.action == "edit")).one()
+        change = session.scalars(
+            select(Change).where(Change.entity == "ticket", Change.action == "edit")
+        ).one()
         assert change.values == {"contact_id": [ids[1], ids[0]]}
         assert change.change_set.by.name == "Ingrid Solberg"
 
@@ -260,7 +263,9 @@ def test_a_link_that_none_of_them_had_must_be_seen(as_person, as_system):
 
 
 def test_filled_goes_before_empty_and_newer_before_older(session):
-    one = world.contact(session, "Mendel", first_name="Roland", phone="+43 1 1", custom={"size": "L", "team": "a"})
+    one = world.contact(
+        session, "Mendel", first_name="Roland", phone="+43 1 1", custom={"size": "L", "team": "a"}
+    )
     other = world.contact(session, "Mendl", phone="+43 2 2", custom={"size": None, "team": "b"})
     one.job_title = "Buyer"
     session.flush()
@@ -274,8 +279,6 @@ def test_filled_goes_before_empty_and_newer_before_older(session):
     assert merging.proposed([one, other])["first_name"] == one.id
     assert merging.proposed_custom([one, other]) == {"size": one.id, "team": other.id}
     assert merging.proposed_master(session, [other, one]) == one.id
-
-
 
 
 # --------------------------------------------------------------------------------------------- and back

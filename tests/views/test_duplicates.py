@@ -1,4 +1,4 @@
-"""Pairs that look like one: found by a job, shown with reasons, dismissed, merged; and the warning before one is added."""
+"""Pairs that look like one: found by a job, shown with reasons, dismissed, merged; the warning before one more."""
 
 from datetime import date
 
@@ -60,7 +60,7 @@ def test_the_finder_shows_pairs_with_their_reasons(found, as_system):
 
 @on_both_engines
 def test_the_finder_leaves_what_was_dismissed_and_takes_away_what_is_gone(app, found, as_system):
-    (one, other, third), client, _ = found
+    (_, other, _), client, _ = found
     page = client.get("/duplicates/")
     with as_system() as session:
         key = session.scalar(select(DuplicatePair.id))
@@ -82,7 +82,7 @@ def test_the_finder_leaves_what_was_dismissed_and_takes_away_what_is_gone(app, f
 
 
 def test_a_score_is_brought_up_to_date(app, found, as_system):
-    (one, other, _), client, _ = found
+    (_, other, _), client, _ = found
     with as_system() as session:
         before = session.scalars(select(DuplicatePair)).one().score
         session.get(Contact, other).postal_code = "1010"
@@ -251,8 +251,7 @@ def test_a_new_company_is_warned_of_too(client_for, as_system):
         world.company(session, "Ernst Handel GmbH")
     client = client_for("rep.north")
     typed = {"name": "Ernst Handel", "city": "Graz", "vat_id": "ATU12345678"}
-    assert "Ernst Handel GmbH" in client.submit("/companies/new", "/companies/new", **typed, status=422
-    )
+    assert "Ernst Handel GmbH" in client.submit("/companies/new", "/companies/new", **typed, status=422)
     with as_system() as session:
         assert session.scalar(select(func.count(Company.id))) == 1
 
@@ -260,7 +259,9 @@ def test_a_new_company_is_warned_of_too(client_for, as_system):
 def test_a_stranger_is_added_without_a_word(twins, client_for):
     client = client_for("rep.north")
     page = client.get("/contacts/new")
-    assert "was added" in client.submit(page, "/contacts/new", follow=True, last_name="Ångström", first_name="Siv")
+    assert "was added" in client.submit(
+        page, "/contacts/new", follow=True, last_name="Ångström", first_name="Siv"
+    )
 
 
 def test_the_warning_names_only_what_the_typist_sees(twins, client_for):
