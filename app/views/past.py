@@ -81,7 +81,7 @@ class PastRoutes:
             state=state,
             words=last,
             sections=_facts(self.model, state) if state else [],
-            parts=_part_tables(parts),
+            parts=_part_tables(parts, (state or {}).get("currency")),
         )
 
     # ---- its parts
@@ -257,15 +257,15 @@ def _fact(column, state, names):
     return {"label": cells.label(column), "value": value, "wide": False}
 
 
-def _shown(column, state, names):
+def _shown(column, state, names, currency=None):
     value, target = state[column.name], cells.target_of(column)
     if value is not None and target is not None:
         name = names.get((target.__tablename__, value))
         return cells.HIDDEN if name is None else name
-    return cells.shown(column, value, currency=state.get("currency"))
+    return cells.shown(column, value, currency=state.get("currency", currency))
 
 
-def _part_tables(parts):
+def _part_tables(parts, currency):
     """The parts of a state, one table for each kind: title, heads, rows of cells."""
     tables = []
     for entity, states in parts.items():
@@ -285,7 +285,7 @@ def _part_tables(parts):
             {
                 "title": gettext(history.PARTS.get(entity, entity)),
                 "heads": [cells.label(column) for column in columns],
-                "rows": [[_shown(column, state, names) for column in columns] for state in states],
+                "rows": [[_shown(column, state, names, currency) for column in columns] for state in states],
             }
         )
     return tables
