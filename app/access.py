@@ -199,7 +199,7 @@ def allowed(principal, verb, model, row=None):
     )
     for subject in getattr(model, "__subjects__", ()):
         column = getattr(row, f"{subject}_id")
-        seen = _in_allowed(principal, "see", ENTITIES[subject], column)
+        seen = _leads_to_allowed(principal, "see", ENTITIES[subject], column)
         within = _both(within, seen if seen is EVERY_ROW else or_(column.is_(None), seen))
     return within
 
@@ -247,6 +247,15 @@ def _in_allowed(principal, verb, model, column):
     if condition is EVERY_ROW or condition is NO_ROW:
         return condition
     return column.in_(select(target.c.id).where(condition))
+
+
+def _leads_to_allowed(principal, verb, model, column):
+    """The same, asked row by row: where many rows are passed on the way to a few, all ids at once cost too much."""
+    target = model.__table__.alias()
+    condition = allowed(principal, verb, model, target.c)
+    if condition is EVERY_ROW or condition is NO_ROW:
+        return condition
+    return exists(select(target.c.id).where(target.c.id == column, condition))
 
 
 def _through_record(principal, verb, model, row):

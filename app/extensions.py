@@ -61,6 +61,7 @@ SQLITE_HABITS = (
     "synchronous=FULL",
     "busy_timeout=30000",
     "recursive_triggers=ON",  # or REPLACE would delete a frozen row without asking its trigger
+    "mmap_size=17179869184",  # read straight from the system's cache: a page of a large file costs a third
 )
 
 

@@ -5,6 +5,8 @@ order is decided by the folded text alone, so both engines give the same answers
 """
 
 import re
+from collections import Counter
+from functools import cache
 from itertools import islice
 
 from anyascii import anyascii
@@ -20,6 +22,7 @@ from app.models import ENTITIES, SEARCH_WORDS, SearchEntry
 LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
 MOST_WORDS = 8
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
+ASKED = 3  # trigrams of a word that FTS5 is asked for
 NEAREST = 8  # words that a misspelt one may mean
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
@@ -74,29 +77,48 @@ def words_of(text):
 # --------------------------------------------------------------------------------------------- the questions
 
 
-def matching(model, text, *, near=None, by_row=False, departments=None):
+def matching(model, text, *, near=None, by_row=False, departments=None, most=None):
     """The condition that a row of `model` holds every word of `text` in its searchable columns.
 
     A word of one or two letters stands at the start of a word, a longer one anywhere. `near` maps a word to the words
     it may have meant. `by_row` asks for each row instead of fetching candidates: for words that most rows hold.
-    `departments`, where the rows asked for are known to lie in them, spares the index the others' rows.
+    `departments`, where the rows asked for are known to lie in them, spares the index the others' rows; `most` stops
+    at so many of them.
     The entries are asked past the rule of sight, because nothing of them comes out but rows of `model`.
     """
+    if not by_row:
+        return model.id.in_(_ids(model, text, near, departments, most))
     entry = _ENTRY.alias()
-    words = [[word, *(near or {}).get(word, ())] for word in words_of(text)]
-    holds = [or_(*(_holds(entry, one) for one in ways)) for ways in words]
     this = entry.c.entity == model.__tablename__
-    if by_row:
-        return exists(access.vouched(select(1).where(this, entry.c.record_id == model.id, *holds)))
-    ids = select(entry.c.record_id).where(this, *holds)
+    holds = _all_held(entry, text, near)
+    return exists(access.vouched(select(1).where(this, entry.c.record_id == model.id, *holds)))
+
+
+def how_many(model, text, *, near=None, departments=None, most):
+    """The SELECT that counts what `matching` lets in, as far as `most`, whoever may see it: to choose a way by."""
+    return select(func.count()).select_from(_ids(model, text, near, departments, most).subquery())
+
+
+def _ids(model, text, near, departments, most):
+    entry = _ENTRY.alias()
+    ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *_all_held(entry, text, near))
     if db.engine.dialect.name == "sqlite":
-        if query := _fts_query(words, departments):
+        if query := _fts_query(_ways(text, near), departments):
             fts = _FTS.alias()
             ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
             ids = ids.where(fts.c.search_fts.op("MATCH")(query))
     elif departments is not None:
         ids = ids.where(entry.c.department_id.in_(sorted(departments)))
-    return model.id.in_(access.vouched(ids))
+    return access.vouched(ids if most is None else ids.limit(most))
+
+
+def _ways(text, near):
+    """Each word of a search with those it may have meant."""
+    return [[word, *(near or {}).get(word, ())] for word in words_of(text)]
+
+
+def _all_held(entry, text, near):
+    return [or_(*(_holds(entry, one) for one in ways)) for ways in _ways(text, near)]
 
 
 def near(session, text):
@@ -173,7 +195,7 @@ def _holds(entry, word):
 
 
 def _fts_query(words, departments):
-    """What FTS5 is asked: every trigram of every word, within the marks of the departments."""
+    """What FTS5 is asked: a few trigrams of every word, within the marks of the departments."""
     parts = []
     for ways in words:
         alternatives = [" AND ".join(_quoted(gram) for gram in _trigrams(word)) for word in ways]
@@ -185,8 +207,26 @@ def _fts_query(words, departments):
 
 
 def _trigrams(word):
+    """The rarest few of a word's trigrams: FTS5 walks the whole list of each, and the text is looked at anyway."""
     padded = word if len(word) > 2 else f"  {word}"[-3:]
-    return [padded[start : start + 3] for start in range(len(padded) - 2)][:LONGEST]
+    grams = {padded[start : start + 3] for start in range(len(padded) - 2)}
+    seen = _sample(db.engine.url)
+    return sorted(grams, key=lambda gram: (seen[gram], gram))[:ASKED]
+
+
+@cache
+def _sample(_url):
+    """How often trigrams stand in entries from all over the index; asked once a process, so only a hint."""
+    seen = Counter()
+    with db.engine.connect() as connection:
+        ends = select(func.min(_ENTRY.c.id), func.max(_ENTRY.c.id))
+        first, last = connection.execute(ends, execution_options={DOOR: True}).one()
+        starts = range(first or 0, (last or 0) + 1, max(1, ((last or 0) - (first or 0)) // 20))
+        for start in starts:
+            some = select(_ENTRY.c.text).where(_ENTRY.c.id >= start).order_by(_ENTRY.c.id).limit(100)
+            for text in connection.scalars(some, execution_options={DOOR: True}):
+                seen.update({text[place : place + 3] for place in range(len(text) - 2)})
+    return seen
 
 
 def _quoted(text):

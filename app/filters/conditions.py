@@ -6,8 +6,10 @@ one that leads to a hidden record, is among those that are not.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cache
 
 from sqlalchemy import and_, collate, exists, func, not_, or_, select, true
 from sqlalchemy.orm import aliased
@@ -36,18 +38,50 @@ class Asker:
     custom: object = field(default=lambda entity: {}, compare=False, repr=False)
 
 
-def compiled(model, tree, asker, *, by_row=False):
-    """The condition of a tree, None for an empty one; raises BadQuery for what makes no sense for this table.
+# Three ways to ask for the same: as conditions that may stand anywhere; with the linked tables beside the one asked
+# for, so that the database may begin with those and stop early; row by row, for walks along an index.
+ANYWHERE, JOINED, BY_ROW = "anywhere", "joined", "by row"
 
-    `by_row` asks for each row anew, for walks along an index; else the database may begin with the related records.
-    """
-    return None if tree is None else _Compiler(asker, by_row).of(tree, model, model)
+
+def compiled(model, tree, asker, way=ANYWHERE):
+    """The conditions of a tree, which must all hold; raises BadQuery for what makes no sense for this table."""
+    compiler = _Compiler(asker, way)
+    return [one for part in language.parts_of(tree) for one in compiler.part(part, model)]
+
+
+@cache
+def _alias(model, number):
+    """An alias of an entity; made once, because each costs more than the statement it stands in."""
+    return aliased(model, name=f"{model.__tablename__}_{number}")
 
 
 class _Compiler:
-    def __init__(self, asker, by_row):
-        self.asker, self.by_row = asker, by_row
+    def __init__(self, asker, way):
+        self.asker, self.way, self.by_row = asker, way, way == BY_ROW
         self.is_sqlite = db.engine.dialect.name == "sqlite"
+        self.used = Counter()
+
+    def alias(self, model):
+        """An alias that does not yet stand in this condition."""
+        self.used[model] += 1
+        return _alias(model, self.used[model])
+
+    def part(self, part, model):
+        """The conditions of one part of the tree."""
+        is_link = self.way == JOINED and isinstance(part, Condition) and part.operator not in _NEGATIVE
+        steps = self._place(part, model).steps if is_link else ()
+        if steps and _target(steps[0]).__sight__ == "scoped":  # a small table is a list of ids sooner
+            return self._joined(part, model, steps)
+        return [self.of(part, model, model)]
+
+    def _joined(self, asked, model, steps):
+        """A question to a linked row as a join: each row has but one, so that none comes out twice."""
+        row, conditions = model, []
+        for column in steps:
+            alias = self.alias(_target(column))
+            conditions.append(alias.id == getattr(row, column.key))
+            row = alias
+        return [*conditions, self._leaf(self._place(asked, model), row, asked, asked.operator)]
 
     def of(self, tree, model, row):
         """The condition of a tree on `row`, which is the entity or an alias of it."""
@@ -60,7 +94,7 @@ class _Compiler:
         name = f"{model.__tablename__}_id"
         if other is None or name not in other.__table__.c:
             raise fields.unknown(tree.entity)
-        alias = aliased(other)
+        alias = self.alias(other)
         pointer = getattr(alias, name)
         inner = true() if tree.inner is None else self.of(tree.inner, other, alias)
         if self.by_row:
@@ -71,12 +105,17 @@ class _Compiler:
 
     # ---- one condition
 
-    def _condition(self, asked, model, row):
+    def _place(self, asked, model):
+        """Where its path ends, when it exists and takes the operator."""
         place = fields.resolve(model, asked.path, self.asker.custom)
         if asked.operator not in place.operators:
             raise fields.unknown(asked.parameter)
         if not all(one.strip() and len(one) <= fields.LONGEST_VALUE for one in asked.values):
             raise _no_value(asked)
+        return place
+
+    def _condition(self, asked, model, row):
+        place = self._place(asked, model)
         positive = _NEGATIVE.get(asked.operator)
         condition = self._through(place, place.steps, row, asked, positive or asked.operator)
         if positive is None:
@@ -97,7 +136,7 @@ class _Compiler:
         if not steps:
             return self._leaf(place, row, asked, operator)
         column, rest = steps[0], steps[1:]
-        alias = aliased(ENTITIES[next(iter(column.foreign_keys)).column.table.name])
+        alias = self.alias(_target(column))
         inner, link = self._through(place, rest, alias, asked, operator), getattr(row, column.key)
         if self.by_row:
             return exists(select(alias.id).where(alias.id == link, inner))
@@ -218,7 +257,7 @@ class _Compiler:
             return or_(value.in_(ids), self._near(place, value, near))
         if place.target.__sight__ != "scoped":
             return value.in_(ids)
-        alias = aliased(place.target)  # only those that the reader sees
+        alias = self.alias(place.target)  # only those that the reader sees
         return value.in_(select(alias.id).where(alias.id.in_(ids)))
 
     def _near(self, place, value, how):
@@ -227,7 +266,7 @@ class _Compiler:
         departments = sorted(who.below) if how == "below" else [who.department_id or 0]
         if place.target is Department:
             return value.in_(departments)
-        people = aliased(Staff)
+        people = self.alias(Staff)
         return value.in_(select(people.id).where(people.department_id.in_(departments)))
 
     def _tagged(self, place, row, asked, operator):
@@ -251,6 +290,10 @@ def _is_day(text):
         return bool(date.fromisoformat(text.strip()))
     except ValueError:
         return False
+
+
+def _target(column):
+    return ENTITIES[next(iter(column.foreign_keys)).column.table.name]
 
 
 def _span(text, today, first_weekday):

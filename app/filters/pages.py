@@ -11,23 +11,27 @@ is walked as it is. Three ways lead to a page:
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import String, and_, collate, func, literal, or_, select, tuple_, union_all
+from sqlalchemy import Integer, String, and_, bindparam, collate, func, or_, select, tuple_, union_all
 from werkzeug.datastructures import MultiDict
 
 from app import access, search
 from app.extensions import N_, db
-from app.filters import conditions as _conditions
 from app.filters import language
+from app.filters.conditions import ANYWHERE, BY_ROW, JOINED, Asker, compiled
 from app.filters.fields import FAULTS, LARGEST_ID, coerce, kind_of, natural, unknown
 from app.filters.language import OPERATORS, SINGLE, WITHOUT_VALUE, BadQuery, Condition
 
 PAGE_SIZES = (25, 50, 100, 200)
 COUNT_UP_TO = 10_000
+FOUND_UP_TO = (
+    3_000  # the same for searches: of more than that, one comes soon enough on the way along the ids
+)
 LONGEST_SEARCH = 200
 
 # These parameters of a URL are no part of what is asked for: which page of it, and how it is shown.
@@ -45,6 +49,8 @@ class Query:
     size: int = PAGE_SIZES[1]
     asker: object = None
     near: tuple = ()  # (word, the known words it may mean): for a search that finds nothing as typed
+    is_common: bool = False  # its words are found in more rows than can be fetched
+    known: dict = field(default_factory=dict, compare=False, repr=False)  # its conditions, once compiled
 
     @property
     def column(self):
@@ -61,7 +67,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of an answer. `total` counts no further than COUNT_UP_TO + 1; `query` is what was really asked."""
+    """One page of an answer. `total` counts no further than one more than `most_counted`; `query` is what was meant."""
 
     rows: list
     has_more: bool
@@ -78,21 +84,23 @@ def parse(model, args, *, asker=None, principal=None, default_sort="-id", sortab
     `column.operator=value` and `where=` are filters, all of which hold; other names are left alone. Who has only a
     principal, and no `asker`, gets neither relative dates nor custom fields.
     """
-    asker = asker or _conditions.Asker(principal)
+    asker = asker or Asker(principal)
     found = [_simple(key, text) for key, text in args.items(multi=True) if "." in key and text.strip()]
     found += [part for text in args.getlist(WHERE) for part in language.parts_of(language.read(text))]
     tree = language.group("and", found)
     if sum(1 for _ in language.leaves(tree)) > language.MOST_CONDITIONS:
         raise BadQuery(N_("That is more than can be asked for at once."))
-    sort = args.get(SORT, "") or default_sort
+    words = args.get(WORDS, "").strip()
+    # What is found is told newest first, unless another order is asked for: most searches end on the first page.
+    sort = args.get(SORT, "") or ("-id" if words else default_sort)
     if sort.removeprefix("-") not in (sorts_of(model) if sortable is None else sortable):
         raise BadQuery(N_("The list cannot be ordered by “%(name)s”."), name=sort[:60])
-    words = args.get(WORDS, "").strip()
     if "\x00" in words:
         raise BadQuery(N_("The search holds a character that cannot be searched."))
-    _conditions.compiled(model, tree, asker)  # says what is wrong with it, before anything is asked
     after = _cursor(model, sort, args.get(AFTER, ""))
-    return Query(tree, words[:LONGEST_SEARCH], sort, after, _size(args.get(SIZE, "")), asker)
+    query = Query(tree, words[:LONGEST_SEARCH], sort, after, _size(args.get(SIZE, "")), asker)
+    conditions(model, replace(query, words=""))  # says what is wrong with it, before anything is asked
+    return query
 
 
 def from_text(model, text, asker, *, default_sort="-id", sortable=None):
@@ -194,155 +202,181 @@ def cursor_after(row, query):
 # --------------------------------------------------------------------------------------------- all that match
 
 
-def conditions(model, query, *, by_row=False):
-    """What a row must fulfil, as a list of conditions."""
-    found = []
-    if query.tree is not None:
-        found.append(_conditions.compiled(model, query.tree, query.asker, by_row=by_row))
+def conditions(model, query, way=ANYWHERE, most=None):
+    """What a row must fulfil, as a list of conditions; a search may stop at `most` matches, whoever sees them."""
+    known = (model, query.tree, way)
+    if known not in query.known:
+        query.known[known] = compiled(model, query.tree, query.asker, way)
+    found = list(query.known[known])
     if query.words:
-        found.append(_words(model, query, by_row=by_row))
+        reach = access.reach(query.asker.principal, model)
+        is_by_row, near = way == BY_ROW or query.is_common, dict(query.near)
+        found.append(
+            search.matching(
+                model, query.words, near=near, by_row=is_by_row, departments=reach.departments, most=most
+            )
+        )
     return found
 
 
-def select_ids(model, query):
+def select_ids(model, query, way=ANYWHERE):
     """The SELECT of the ids of all that match, in no order."""
-    return select(model.id).where(*conditions(model, query))
+    return select(model.id).where(*conditions(model, query, way))
 
 
 def settled(session, model, query):
     """The query as it was meant: with the words that misspelt ones may mean, when nothing is found as typed."""
-    if not query.words or query.near:
+    if not query.words or query.near or session.scalar(select_ids(model, query).limit(1)) is not None:
         return query
-    if session.scalar(select_ids(model, query).limit(1)) is not None:
-        return query
-    return replace(
-        query, near=tuple((word, tuple(ways)) for word, ways in search.near(session, query.words).items())
-    )
+    return _as_meant(session, query)
 
 
 def count(model, query, *, exactly=False):
-    """The SELECT that counts, but no further than COUNT_UP_TO + 1 unless `exactly`."""
-    some = select_ids(model, query)
+    """The SELECT that counts, but no further than one more than `most_counted` unless `exactly`."""
+    some = select_ids(model, query, JOINED)
     if not exactly:
-        some = some.limit(COUNT_UP_TO + 1)
+        some = some.limit(most_counted(model, query) + 1)
     return select(func.count()).select_from(some.subquery())
+
+
+def most_counted(model, query):
+    """How far the rows of an answer are counted: as many as may be fetched and sorted at once."""
+    is_dear = not access.reach(query.asker.principal, model).is_exact  # each row is tested before it counts
+    return FOUND_UP_TO if is_dear or (query.words and query.column == "id") else COUNT_UP_TO
 
 
 def page(model, query):
     """The SELECT of one page and one row more as entities, in one plain statement: for small answers."""
     statement = select(model).where(*conditions(model, query))
-    key = _key(model, query)
     if query.after is not None:
-        statement = statement.where(_beyond(model, query))
-    return statement.order_by(key.is_(None), *_order(model, query)).limit(query.size + 1)
+        statement = statement.where(_beyond(model, query, _key(model, query.column), model.id))
+    key = _key(model, query.column)
+    return statement.order_by(key.is_(None), *_directed(query, key, model.id)).limit(query.size + 1)
 
 
-def _words(model, query, *, by_row):
-    reach = access.reach(query.asker.principal, model)
-    return search.matching(
-        model, query.words, near=dict(query.near), by_row=by_row, departments=reach.departments
-    )
+def _as_meant(session, query):
+    near = search.near(session, query.words)
+    return replace(query, near=tuple((word, tuple(ways)) for word, ways in near.items()))
 
 
 # --------------------------------------------------------------------------------------------- one page
 
 
-def fetch(session, model, query, *what):
-    """One page: `what` are columns or the entity itself; the id and the column of the order come along."""
-    what = what or (model,)
-    if not query.asks_something:
-        rows = _walk(session, model, query, what)
-        total = None if query.after is not None or len(rows) > query.size else len(rows)
-        if total is None:
-            total = session.scalar(count(model, query))
-        return _page(rows, total, query)
-    query, total = _counted(session, model, query)
-    if total <= COUNT_UP_TO:
-        return _page(_sorted(session, model, query, what), total, query)
-    return _page(_walk(session, model, query, what), total, query)
+def fetch(session, model, query, *what, exactly=False):
+    """One page, as rows of `what`: columns, the id among them, or else entities. `exactly` counts to the end."""
+    what, total = what or (model,), None
+    if query.asks_something:
+        query, ids, total = _few(session, model, query)
+        if ids is not None:
+            return Page(*_cut(_rows(session, model, what, ids), query), total, query)
+    rows = _walk(session, model, query, what)
+    if query.after is None and len(rows) <= query.size:
+        total = len(rows)
+    elif total is None or exactly:
+        total = session.scalar(count(model, query, exactly=exactly))
+    return Page(*_cut(rows, query), total, query)
 
 
-def _page(rows, total, query):
-    return Page(rows[: query.size], len(rows) > query.size, total, query)
+def _cut(rows, query):
+    return rows[: query.size], len(rows) > query.size
 
 
-def _counted(session, model, query):
-    total = session.scalar(count(model, query))
-    if total == 0 and query.words and not query.near:
-        near = tuple((word, tuple(ways)) for word, ways in search.near(session, query.words).items())
-        if near:
-            meant = replace(query, near=near)
-            total = session.scalar(count(model, meant))
-            return (meant if total else query), total
-    return query, total
+def _few(session, model, query):
+    """(the query as it was meant, ids of the page or None when too many match, how many do)."""
+    most, reach = most_counted(model, query), access.reach(query.asker.principal, model)
+    # Where everything that the index finds is seen, one statement finds, counts and orders it.
+    is_search_alone = bool(query.words) and query.tree is None and reach.is_exact
+    if query.words and not is_search_alone:
+        found = search.how_many(
+            model, query.words, near=dict(query.near), departments=reach.departments, most=most + 1
+        )
+        query = replace(query, is_common=session.scalar(found) > most)
+    total = None if is_search_alone else session.scalar(count(model, query))
+    ids = []
+    if total is None or 0 < total <= most:
+        ids, total = _sorted(session, model, query, most, is_search_alone)
+    if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
+        return _few(session, model, meant)
+    return query, (ids if total <= most else None), total
 
 
-def _sorted(session, model, query, what):
-    """A page out of few matches: found by what is asked, then sorted."""
-    if query.column == "id":
-        found = select(model.id.label("id"), literal(1).label("key"))
-    else:
-        found = select(model.id.label("id"), _key(model, query).label("key"))
-    # The limit is a fence: without it the database might walk the index of the order after all.
-    found = found.where(*conditions(model, query)).limit(2 * COUNT_UP_TO).subquery()
-    key, number = found.c.key, found.c.id
-    ids = select(number).order_by(*_directed(query, key.is_(None), key, number)).limit(query.size + 1)
+def _sorted(session, model, query, most, is_search_alone):
+    """(ids of the page, how many match), out of all that match; `most` of them and one more are looked at."""
+    key = model.id if query.column == "id" else _key(model, query.column)
+    # The limit is a fence, too: without it the database might walk the index of the order after all.
+    wanted = conditions(model, query, JOINED, most=most + 1 if is_search_alone else None)
+    found = select(model.id.label("id"), key.label("key")).where(*wanted)
+    found = found.limit(most + 1).subquery()
+    every = select(found.c.id, found.c.key, func.count().over().label("total")).subquery()
+    page_ = select(every.c.id, every.c.total)
     if query.after is not None:
-        ids = ids.where(_further(query, key, number, literal(query.after[0], key.type)))
-    return _rows(session, model, query, what, session.scalars(ids).all())
+        page_ = page_.where(_beyond(model, query, every.c.key, every.c.id))
+    order = [every.c.key.is_(None), *_directed(query, every.c.key, every.c.id)]
+    rows = session.execute(page_.order_by(*order).limit(query.size + 1)).all()
+    if not rows and query.after is not None:
+        return [], session.scalar(count(model, query))
+    return [row.id for row in rows], rows[0].total if rows else 0
 
 
 def _walk(session, model, query, what):
     """A page along the index of the order: first the rows with a value, then those without."""
     rows, wanted = [], query.size + 1
-    key = _key(model, query)
+    tests = tuple(conditions(model, query, BY_ROW))
     is_in_tail = query.after is not None and query.after[0] is None
-    column = model.__table__.c[query.column]
-    tests = conditions(model, query, by_row=True)
     if not is_in_tail:
-        seek = []
-        if query.after is not None:
-            value = literal(query.after[0], column.type)
-            seek = [_further(query, key, model.id, value)]
-        rows = _along(session, model, query, what, [*tests, *seek], has_value=True, limit=wanted)
-    if len(rows) < wanted and column.nullable:
-        seek = []
-        if is_in_tail:
-            seek = [model.id < query.after[1] if query.is_downwards else model.id > query.after[1]]
-        rows += _along(
-            session, model, query, what, [*tests, *seek], has_value=False, limit=wanted - len(rows)
-        )
+        rows = _along(session, model, query, what, tests, wanted, has_value=True)
+    if len(rows) < wanted and model.__table__.c[query.column].nullable:
+        rows += _along(session, model, query, what, tests, wanted - len(rows), has_value=False)
     return rows
 
 
-def _along(session, model, query, what, tests, *, has_value, limit):
-    column = getattr(model, query.column)
-    if model.__table__.c[query.column].nullable:
-        tests = [*tests, column.is_not(None) if has_value else column.is_(None)]
-    order = _order(model, query) if has_value else _directed(query, model.id)
+def _along(session, model, query, what, tests, wanted, *, has_value):
+    """Rows from one index: of the order alone, or of the order within each department that is reached."""
     departments = access.reach(query.asker.principal, model).departments
-    if departments is None:
-        some = select(*what).where(*tests).order_by(*order).limit(limit)
-        return _read(session, some, what)
-    if len(departments) == 1:
-        some = (
-            select(*what).where(model.department_id == departments[0], *tests).order_by(*order).limit(limit)
-        )
-        return _read(session, some, what)
-    if not departments:
-        return []
+    is_split = departments is not None and len(departments) > 1
+    last = (
+        query.after if has_value or (query.after or (None,))[0] is None else None
+    )  # the empty ones begin anew
+    values = {"wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
+    make = _steps.__wrapped__ if tests else _steps
+    cut = (model.id,) if is_split else what
+    statement = make(
+        model, query.sort, departments, cut, tests, has_value=has_value, has_last=last is not None
+    )
+    if is_split:
+        return _rows(session, model, what, session.scalars(statement, values).all())
+    return _read(session, statement, what, values)
+
+
+@lru_cache(maxsize=1024)
+def _steps(model, sort, departments, what, tests, *, has_value, has_last):
+    """The statement of a walk. It is kept for lists that nothing is asked of: to make it takes longer than to run it.
+
+    It takes `wanted`, how many rows, and `last_value` and `last_id` of the row after which it begins.
+    """
+    query = Query(sort=sort)
+    key = _key(model, query.column)
+    is_by_value = has_value and query.column != "id"
+    if model.__table__.c[query.column].nullable:
+        tests = (*tests, key.is_not(None) if has_value else key.is_(None))
+    if has_last:
+        tests = (*tests, _further(query, key if is_by_value else None, model.id, model))
+    order = _directed(query, *([key] if is_by_value else []), model.id)
+    wanted = bindparam("wanted", type_=Integer)
+    if departments is None or len(departments) < 2:
+        here = [] if departments is None else [model.department_id == (departments[0] if departments else 0)]
+        return select(*what).where(*here, *tests).order_by(*order).limit(wanted)
     parts = []
     for department in departments:
-        part = select(model.id.label("id"), _key(model, query).label("key"))
-        part = part.where(model.department_id == department, *tests).order_by(*order).limit(limit).subquery()
+        part = select(model.id.label("id"), key.label("key")).where(model.department_id == department, *tests)
+        part = part.order_by(*order).limit(wanted).subquery()
         parts.append(select(part.c.id, part.c.key))
     every = union_all(*parts).subquery()
-    wanted = [every.c.key, every.c.id] if has_value else [every.c.id]
-    ids = select(every.c.id).order_by(*_directed(query, *wanted)).limit(limit)
-    return _rows(session, model, query, what, session.scalars(ids).all())
+    order = _directed(query, *([every.c.key] if is_by_value else []), every.c.id)
+    return select(every.c.id).order_by(*order).limit(wanted)
 
 
-def _rows(session, model, query, what, ids):
+def _rows(session, model, what, ids):
     """The rows with these ids, in this order."""
     if not ids:
         return []
@@ -351,43 +385,36 @@ def _rows(session, model, query, what, ids):
     return sorted(rows, key=lambda row: place[row.id])
 
 
-def _read(session, statement, what):
+def _read(session, statement, what, values=None):
     is_entity = len(what) == 1 and isinstance(what[0], type)
-    return list(session.scalars(statement) if is_entity else session.execute(statement))
+    return list(session.scalars(statement, values) if is_entity else session.execute(statement, values))
 
 
-def _key(model, query):
-    """The column of the order. Text goes by its code points on both engines, however a database was set up."""
-    column = getattr(model, query.column)
-    is_text = isinstance(model.__table__.c[query.column].type, String)
+def _key(model, name):
+    """The column of an order. Text goes by its code points on both engines, however a database was set up."""
+    column = getattr(model, name)
+    is_text = isinstance(model.__table__.c[name].type, String)
     return collate(column, "C") if is_text and db.engine.dialect.name == "postgresql" else column
 
 
-def _order(model, query):
-    return (
-        _directed(query, model.id) if query.column == "id" else _directed(query, _key(model, query), model.id)
-    )
-
-
 def _directed(query, *keys):
-    """These keys, the last ones in the query's direction; a first `is_(None)` sorts the empty ones last in both."""
-    turned = [key.desc() for key in keys] if query.is_downwards else list(keys)
-    return turned if len(keys) < 3 else [keys[0], *turned[1:]]
+    return [key.desc() for key in keys] if query.is_downwards else list(keys)
 
 
-def _further(query, key, number, value):
-    """That a row comes after the last one of the page before; `value` is that one's, as a typed bind."""
-    last_value, last_id = query.after
-    if query.column == "id":
+def _further(query, key, number, model, last=(None, None)):
+    """That a row comes after the last one of the page before; without a key, by the id alone."""
+    last_id = bindparam("last_id", last[1], type_=Integer)
+    if key is None:
         return number < last_id if query.is_downwards else number > last_id
-    if last_value is None:
-        return and_(key.is_(None), number < last_id if query.is_downwards else number > last_id)
-    here, there = tuple_(key, number), tuple_(value, literal(last_id))
+    value = bindparam("last_value", last[0], type_=model.__table__.c[query.column].type)
+    here, there = tuple_(key, number), tuple_(value, last_id)
     return here < there if query.is_downwards else here > there
 
 
-def _beyond(model, query):
-    key = _key(model, query)
-    further = _further(query, key, model.id, literal(query.after[0], model.__table__.c[query.column].type))
-    is_in_tail = query.after[0] is None
-    return further if is_in_tail else or_(further, key.is_(None))
+def _beyond(model, query, key, number):
+    """The same where the rows without a value follow in one statement with the others."""
+    if query.column == "id":
+        return _further(query, None, number, model, query.after)
+    if query.after[0] is None:
+        return and_(key.is_(None), _further(query, None, number, model, query.after))
+    return or_(_further(query, key, number, model, query.after), key.is_(None))
