@@ -28,6 +28,7 @@ from functools import cached_property
 
 from sqlalchemy import Boolean, Date, Integer, Numeric, String, literal_column, select
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import scoped_session
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
@@ -140,6 +141,7 @@ def fields_for(session, entity):
     """The fields in use of an entity that the session's principal sees, in their order. One SELECT a transaction."""
     if entity not in TAKERS:
         return ()
+    session = session() if isinstance(session, scoped_session) else session
     transaction, known = session.info.get("custom_fields", (None, {}))
     if transaction is None or transaction is not session.get_transaction():
         known = {}
