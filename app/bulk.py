@@ -33,8 +33,12 @@ def add(session, model, rows, *, restoring=False, goes_along=False, step=lambda 
     ids, table = [], model.__table__
     for chunk in _chunks(rows):
         whole = [_completed(session, model, row, restoring) for row in chunk]
-        statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
-        keys = session.connection().execute(statement, whole, execution_options=_OPTIONS).scalars().all()
+        if restoring:
+            session.connection().execute(insert(table), whole, execution_options=_OPTIONS)
+            keys = [row["id"] for row in whole]
+        else:
+            statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
+            keys = session.connection().execute(statement, whole, execution_options=_OPTIONS).scalars().all()
         whole = [{**row, "id": key} for row, key in zip(whole, keys, strict=True)]
         if not goes_along:
             access.ask(session, "add", model, keys)

@@ -15,7 +15,7 @@ from app import access, bulk, ledger
 from app.access import DOOR
 from app.extensions import N_
 from app.models import ENTITIES, Change, ChangeSet, Invoice, Staff
-from app.past import AT_ONCE, COLUMNS, nets, with_custom
+from app.past import AT_ONCE, COLUMNS, Net, nets, with_custom
 
 # What others say of a record, by entity and id; it comes and goes with the record.
 POINTERS = ("external_key", "tagging")
@@ -355,7 +355,9 @@ class _Undoing:
         reasons, own = {}, {net.record_id: net for net in rows}
         since = {}
         for key, changes in self._later(_CHANGES.c.entity == model.__tablename__, own).items():
-            later = nets(changes)[model.__tablename__, key]
+            later = Net(model, key)
+            for change in changes:
+                later.take(change)
             if later.kind is not None:
                 since[key] = later, changes[-1].change_set_id
         who = self._who(change_set_id for _, change_set_id in since.values())
