@@ -35,9 +35,9 @@ def bring_about(connection, fields):
     On PostgreSQL a connection in AUTOCOMMIT makes them without keeping anybody from writing; half-made ones of an
     attempt that broke off are made anew.
     """
-    present = _present(connection)
-    sound = present - _broken(connection)
-    dropped = sorted(present - (sound & set(fields)))
+    there = present(connection)
+    sound = there - _broken(connection)
+    dropped = sorted(there - (sound & set(fields)))
     made = sorted(set(fields) - sound)
     for name in dropped:
         connection.execute(DropIndex(_index(connection, name)), execution_options=_OPTIONS)
@@ -60,7 +60,8 @@ def _index(connection, name, one=None):
     return Index(name, *parts, postgresql_concurrently=is_aside)
 
 
-def _present(connection):
+def present(connection):
+    """The names of the indexes that there are."""
     if connection.dialect.name == "sqlite":
         names = text("SELECT name FROM sqlite_master WHERE type = 'index'")
     else:

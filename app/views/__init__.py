@@ -12,6 +12,7 @@ from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketAp
 from app.views.campaigns import CampaignView
 from app.views.changes import ChangeView, TrashView
 from app.views.companies import CompanyView, ContactView
+from app.views.custom_fields import CustomFieldView
 from app.views.deals import DealView
 from app.views.duplicates import DuplicateView
 from app.views.home import HomeView
@@ -60,6 +61,7 @@ MENU_MORE = [
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+    Entry(CustomFieldView, N_("Custom fields"), "clipboard-list", "/custom-fields/", "edit"),
     Entry(DuplicateView, N_("Duplicates"), "copy", "/duplicates/"),
     Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
     Entry(ChangeView, N_("Changes"), "history", "/changes/"),

@@ -278,7 +278,9 @@ def facts(entity, custom, currency=None):
 
 def clashes(form, row):
     """The custom fields in which the form differs from the row: label, yours, theirs."""
-    fields = [field for field in form if hasattr(field, "custom") and not getattr(field, "not_visible", False)]
+    fields = [
+        field for field in form if hasattr(field, "custom") and not getattr(field, "not_visible", False)
+    ]
     theirs = row.custom or {}
     differing = [field for field in fields if field.data != theirs.get(field.custom.name)]
     both = [theirs, {field.custom.name: field.data for field in differing}]
