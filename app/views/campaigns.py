@@ -10,9 +10,10 @@ from sqlalchemy.orm import selectinload
 from app import filters
 from app.extensions import N_, db
 from app.models import Campaign, CampaignMember, Contact
-from app.rules import RuleBroken, campaigns
+from app.rules import RuleBroken, bulk_work, campaigns
 from app.views import cells
 from app.views.base import allows, expose
+from app.views.bulk import begin_adding
 from app.views.companies import ContactView
 from app.views.records import RecordView, view_of
 
@@ -62,11 +63,15 @@ class CampaignView(RecordView):
     @expose("/add-members", methods=["POST"])
     @allows("edit")
     def add_members(self):
-        """Add every contact that a list of contacts shows; its filters stand in the address."""
+        """Add the selected contacts; very many are a job."""
         campaign = self.find(_key(request.form.get("campaign_id", "")))
-        query = view_of(ContactView).query_from(request.args)
-        contact_ids = db.session.scalars(select(Contact.id).where(*filters.conditions(Contact, query))).all()
-        return self._added(campaign, contact_ids)
+        session, selection = db.session(), view_of(ContactView).sent_selection()
+        contact_ids = bulk_work.ids_of(session, Contact, selection.conditions(session))
+        if len(contact_ids) <= bulk_work.IN_REQUEST:
+            return self._added(campaign, contact_ids)
+        job = begin_adding(session, campaign, selection, len(contact_ids))
+        db.session.commit()
+        return redirect(f"/jobs/{job.id}")
 
     @expose("/<int:pk>/members", methods=["POST"])
     @allows("edit")

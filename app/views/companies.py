@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import N_, db
-from app.models import Campaign, Company, Contact, Deal, Invoice, Ticket
+from app.models import Company, Contact, Deal, Invoice, Ticket
 from app.views import activities, cells
 from app.views.duplicates import WarnsOfDuplicates
 from app.views.reading import day, money
@@ -121,10 +121,3 @@ class ContactView(WarnsOfDuplicates, RecordView):
             "subtitle": row.job_title,
             **activities.timeline(row),
         }
-
-    def list_context(self):
-        """The campaigns that the shown contacts can be added to."""
-        if not g.principal.may("edit", "campaign"):
-            return {}
-        campaigns = db.session.scalars(select(Campaign).order_by(Campaign.id.desc()).limit(50)).all()
-        return {"bulk": "campaigns/add_from_list.html", "campaigns": campaigns}

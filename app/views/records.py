@@ -13,6 +13,7 @@ from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
 from app.views import cells, custom_values, forms, history
 from app.views.base import allows, expose, safe_target, wants_json
+from app.views.bulk import BulkRoutes
 from app.views.exports import ExportRoutes
 from app.views.lists import ListView
 from app.views.past import PastRoutes, flash_undoable
@@ -25,7 +26,7 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ExportRoutes, PastRoutes, ListView):
+class RecordView(ExportRoutes, BulkRoutes, PastRoutes, ListView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
