@@ -77,8 +77,8 @@ class Peer:
             "sort by name": Page(browser, [self.by_name], "@"),
             "search": Page(browser, [self.search.format(words=foyer.RARE)], foyer.RARE),
             "search, frequent": Page(browser, [self.search.format(words=foyer.FREQUENT)], foyer.FREQUENT),
-            "record": Page(browser, [self.record.format(id=key) for key in keys], ".example"),
-            "edit form": Page(browser, [self.edit.format(id=key) for key in keys], ".example"),
+            "record": Page(browser, [self.record.format(id=key) for key in keys], "City"),
+            "edit form": Page(browser, [self.edit.format(id=key) for key in keys], "City"),
             "save": foyer.Save(browser, [self.edit.format(id=key) for key in keys]),
         }
 
