@@ -230,5 +230,5 @@ def _show_counts(console, counts, made):
     for action in importing.ACTIONS:
         table.add_row(action, f"{counts.get(action, 0):,}")
     if made:
-        table.add_row("companies created beside", f"{made:,}")
+        table.add_row("new companies", f"{made:,}")
     console.print(table)

@@ -45,11 +45,11 @@ WORDS = {
     "product": N_("Products"),
 }
 ACTION_WORDS = {
-    "create": (N_("new"), "green"),
-    "update": (N_("changed"), "blue"),
-    "unchanged": (N_("as it is"), "grey"),
-    "skipped": (N_("passed over"), "grey"),
-    "refused": (N_("refused"), "red"),
+    "create": (N_("New"), "green"),
+    "update": (N_("Changed"), "blue"),
+    "unchanged": (N_("As it is"), "grey"),
+    "skipped": (N_("Passed over"), "grey"),
+    "refused": (N_("Refused"), "red"),
 }
 DAY_ORDERS = {"dmy": N_("day, month, year"), "mdy": N_("month, day, year"), "ymd": N_("year, month, day")}
 DECIMALS = {".": N_("a point: 1234.50"), ",": N_("a comma: 1234,50")}
@@ -478,7 +478,7 @@ def _recent(job):
     return {
         "href": f"/imports/{job.id}",
         "title": job.title,
-        "meta": moment(job.created_at),
+        "end": moment(job.created_at),
         "badge": (gettext(Job.__table__.c.state.info["choices"][job.state]), color),
     }
 

@@ -51,12 +51,12 @@ def test_a_file_comes_in_step_by_step(bring, work, as_system):
     assert dict(page.form(path).fields)["match"] == "email"
     page = browser.submit(page, path, follow=True, do="check")
     assert page.url == f"{path}/plan" and contacts(as_system) == []
-    assert page.text.count("new") >= 2 and "Alpha GmbH (new)" in page.html and "Apr 12, 1985" in page.html
+    assert page.text.count("New") >= 2 and "Alpha GmbH (new)" in page.html and "Apr 12, 1985" in page.html
     page = browser.submit(page, f"{path}/start", follow=True)
     assert page.url == path and "Importing" in page.text
     assert work() == 1
     page = browser.get(path)
-    assert "The import is done" in page.text and "companies created beside" in page.text
+    assert "The import is done" in page.text and "New companies" in page.text
     assert contacts(as_system) == ["Ernst", "Müller"]
     with as_system() as session:
         job = session.scalars(select(Job)).one()
@@ -71,7 +71,7 @@ def test_the_same_file_again_finds_its_mapping_and_changes_nothing(bring, work, 
             browser.submit(page, f"{path}/start")
             work()
     assert "imported before" in browser.get(path).text
-    assert "as it is" in page.text
+    assert "As it is" in page.text
     assert contacts(as_system) == ["Ernst", "Müller"]
 
 
