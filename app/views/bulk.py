@@ -22,7 +22,7 @@ from app.rules.bulk_work import IN_REQUEST, KINDS, Deed
 from app.views import cells, custom_values, forms
 from app.views.base import allows, expose
 from app.views.errors import sentence
-from app.views.exports import kept_args, with_args
+from app.views.exports import with_args
 from app.views.past import flash_undoable
 from app.views.reading import today
 
@@ -122,7 +122,10 @@ class BulkRoutes:
             row["pick"] = row["id"]
         return {
             "action": f"{self.route_base}/bulk",
-            "hidden": [*kept_args(), ("page", "-".join(str(row["id"]) for row in rows))],
+            "hidden": [
+                *filters.parameters_of(self.query_from(request.args)),
+                ("page", "-".join(str(row["id"]) for row in rows)),
+            ],
             "deeds": deeds,
             "which": [(key, gettext(words)) for key, words in WHICH.items()],
         }

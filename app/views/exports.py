@@ -20,8 +20,6 @@ FORMATS = {
 }
 COLUMNS = {"shown": N_("The columns shown"), "all": N_("All columns")}
 LINKS = {"numbers": N_("With numbers, to be imported again"), "names": N_("Names only, for reading")}
-# What an export's address says beside the list's own parameters.
-OWN = ("format", "columns", "links", "ids")
 MOST_CHOSEN = 1000
 
 
@@ -72,7 +70,8 @@ class ExportRoutes:
         asked = request.args.get("columns", "shown")
         known = exporting.all_names(db.session(), self.model)
         if asked == "shown":
-            return [name for name in self.list_columns if name in known]
+            own = [one.key for one in self._custom_fields()]
+            return [name for name in (*self.list_columns, *own) if name in known]
         if asked == "all":
             return known
         names = [name.strip() for name in asked.split(",") if name.strip()]
@@ -93,17 +92,11 @@ class ExportRoutes:
         kinds = {key: words for key, (words, _) in FORMATS.items() if key != "vcf" or self.model is Contact}
         return {
             "action": f"{self.route_base}/export",
-            "hidden": kept_args(),
+            "hidden": filters.parameters_of(self.query_from(request.args)),
             "formats": [(key, gettext(words)) for key, words in kinds.items()],
             "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
             "links": [(key, gettext(words)) for key, words in LINKS.items()],
         }
-
-
-def kept_args():
-    """The parameters of the list that is open, as (name, value): what its export and its bulk work go by."""
-    left_out = {"after", "size", *OWN}
-    return [(key, value) for key, value in request.args.items(multi=True) if key not in left_out and value]
 
 
 def with_args(path, args):
