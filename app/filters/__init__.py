@@ -10,6 +10,7 @@ from app.filters.conditions import Asker
 from app.filters.fields import LARGEST_ID, OPERATORS_OF, coerce, natural, resolve
 from app.filters.language import (
     OPERATORS,
+    SINGLE,
     BadQuery,
     Condition,
     Group,
@@ -46,6 +47,7 @@ __all__ = [
     "OPERATORS",
     "OPERATORS_OF",
     "PAGE_SIZES",
+    "SINGLE",
     "Asker",
     "BadQuery",
     "Condition",

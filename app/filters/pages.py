@@ -286,13 +286,14 @@ def _few(session, model, query):
     most, reach = most_counted(model, query), access.reach(query.asker.principal, model)
     # Where everything that the index finds is seen, one statement finds, counts and orders it.
     is_search_alone = bool(query.words) and query.tree is None and reach.is_exact
+    ids, total = [], None
     if query.words and not is_search_alone:
-        found = search.how_many(
-            model, query.words, near=dict(query.near), departments=reach.departments, most=most + 1
-        )
-        query = replace(query, is_common=session.scalar(found) > most)
-    total = None if is_search_alone else session.scalar(count(model, query))
-    ids = []
+        near, departments = dict(query.near), reach.departments
+        found = search.how_many(model, query.words, near=near, departments=departments, most=most + 1)
+        hits = session.scalar(found)
+        query, total = replace(query, is_common=hits > most), (None if hits else 0)
+    if not query.words or query.is_common:
+        total = session.scalar(count(model, query))
     if total is None or 0 < total <= most:
         ids, total = _sorted(session, model, query, most, is_search_alone)
     if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:

@@ -56,6 +56,32 @@ def link_to(row):
     return {"kind": "link", "label": str(row), "href": path_of(row)}
 
 
+def name_columns(target):
+    """The columns by which a record of this table is named, with its id: enough to link to it without loading it."""
+    columns = target.__table__.c
+    named = ("id", "first_name", "last_name", "name", "subject", "number", "outcome")
+    return [getattr(target, name) for name in named if name in columns]
+
+
+def name_of(values):
+    """What a record is called, given its `name_columns` as a mapping: the same as its `str()`."""
+    parts = [value for name, value in values.items() if value and name not in ("id", "outcome")]
+    return " ".join(parts) or f"#{values['id']}"
+
+
+def link_by_name(target, values):
+    """A record given by its `name_columns` as a cell, like `link_to`."""
+    name, entity = name_of(values), target.__tablename__
+    if entity == "staff":
+        initials = "".join(part[0] for part in name.split()[:2]).upper()
+        return {"kind": "person", "label": name, "initials": initials}
+    if entity == "stage":
+        return {"kind": "badge", "label": name, "color": COLORS.get(values["outcome"])}
+    base = PATHS.get(entity)
+    href = f"{base}/{values['id']}" if base and g.principal.may("see", entity) else None
+    return {"kind": "link", "label": name, "href": href}
+
+
 HIDDEN = {"kind": "hidden"}
 
 
