@@ -27,6 +27,7 @@ from app.views.settings import (
     RoleView,
     StaffView,
     StageView,
+    TagView,
     TaxRateView,
 )
 from app.views.tickets import TicketView
@@ -55,6 +56,7 @@ MENU = [
 MENU_MORE = [
     Entry(ProductView, N_("Products"), "package", "/products/"),
     Entry(PaymentView, N_("Payments"), "cash", "/payments/"),
+    Entry(TagView, N_("Tags"), "tag", "/tags/", "edit"),
     Entry(TaxRateView, N_("Tax rates"), "percentage", "/tax-rates/", "edit"),
     Entry(PipelineView, N_("Pipelines"), "git-branch", "/pipelines/", "edit"),
     Entry(StageView, N_("Stages"), "columns", "/stages/", "edit"),

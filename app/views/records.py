@@ -17,6 +17,7 @@ from app.views.bulk import BulkRoutes
 from app.views.exports import ExportRoutes
 from app.views.lists import ListView
 from app.views.past import PastRoutes, flash_undoable
+from app.views.tagging import TagRoutes
 
 _VIEWS = {}
 
@@ -26,7 +27,7 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ExportRoutes, BulkRoutes, PastRoutes, ListView):
+class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
@@ -207,6 +208,8 @@ class RecordView(ExportRoutes, BulkRoutes, PastRoutes, ListView):
             "may_delete": is_open and g.principal.may("delete", self.entity),
         }
         shown |= self.around(row) | context
+        if "tag_strip" not in shown:
+            shown["tag_strip"] = self.tag_strip(row)
         return self.page(shown.pop("template"), status=status, **shown)
 
     def is_editable(self, row):

@@ -10,7 +10,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from app import access, roles, security
 from app.extensions import N_, db
-from app.models import Deal, Department, Pipeline, Product, Staff, Stage, TaxRate, Ticket
+from app.models import Deal, Department, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
 from app.rules import RuleBroken
 from app.views import custom_values, forms
 from app.views.base import PageView, allows, expose
@@ -42,6 +42,23 @@ class TaxRateView(RecordView):
 
 # How a stage may end, by what its pipeline is for.
 OUTCOMES = {"deal": ("open", "won", "lost"), "ticket": ("open", "solved")}
+
+
+class TagView(RecordView):
+    """The words that people stick on records."""
+
+    model = Tag
+    route_base = "/tags"
+    one, many, icon = N_("Tag"), N_("Tags"), "tag"
+    list_columns = ("name", "color")
+    filter_columns = ("color",)
+    default_sort = "name"
+
+    def before_save(self, row, form):
+        with db.session.no_autoflush:
+            same = select(Tag.id).where(Tag.name == row.name, Tag.id != (row.id or 0))
+            if db.session.scalar(same) is not None:
+                raise RuleBroken(N_("There is a tag of this name already."), field="name")
 
 
 class PipelineView(RecordView):
