@@ -48,13 +48,13 @@ class Net:
         self.before, self.after = {}, {}
 
     def take(self, change):
-        """Take in the next change of this row, in the order in which they happened."""
+        """Take in the next change of this row, in the order in which they happened; with its values or without."""
         if self.has_been is None:
             self.has_been = change.action != "add"
         self.is_there = change.action != "delete"
         if change.action != "edit":
             self.after = dict.fromkeys([*self.before, *self.after])  # what is not told of it is empty
-        for name, (before, after) in change.values.items():
+        for name, (before, after) in getattr(change, "values", {}).items():
             self.before.setdefault(name, before)
             self.after[name] = after
         self.root, self.last_id = (change.root_entity, change.root_id), change.id

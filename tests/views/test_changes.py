@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from app import bulk, jobs, ledger, undo
 from app.access import DOOR
-from app.models import Activity, Change, ChangeSet, Company, Contact, Deal
+from app.models import Activity, Change, ChangeSet, Company, Contact, CustomField, Deal
 from app.rules import deals
 from tests.databases import on_both_engines
 from tests.rules import world
@@ -107,7 +107,7 @@ def test_what_stays_is_listed_before_and_after_with_its_reason(client_for, deed)
     deed("head.sales", lambda session: setattr(session.get(Company, keys[0]), "notes", "important"))
     rep = client_for("rep.north")
     page = rep.get(f"/changes/{edited}/undo")
-    assert "One Company It was changed since, by" in page.text
+    assert "OneCompanyIt was changed since, by Thomas Okafor." in page.text
     page = rep.submit(page, follow=True)
     assert "1 row was put back." in page.text
     assert "1 row stays as it is." in page.text
@@ -382,3 +382,22 @@ def test_many_rows_are_taken_back_by_a_job(app, client_for, deed, as_system):
     rep.get(f"/contacts/{keys[7]}")
     (href,) = [link for link in page.links if link.startswith("/changes/") and link != "/changes/"]
     assert "This took another change back." in rep.get(href).text
+
+
+def test_a_value_of_a_custom_field_is_set_back_and_shown_as_it_was(client_for, deed, as_system):
+    deed(
+        None,
+        lambda session: session.add(
+            CustomField(entity="company", name="size", kind="number", labels={"en": "Head count"})
+        ),
+    )
+    _, key = deed("rep.north", lambda session: world.company(session, custom={"size": 5}).id)
+    deed("rep.north", lambda session: setattr(session.get(Company, key), "custom", {"size": 12}))
+    rep = client_for("rep.north")
+    page = rep.get(f"/companies/{key}/history")
+    assert "5 → 12" in page.text
+    assert "Head count12" in rep.get(f"/companies/{key}/as-of").text
+    page = rep.submit(page, f"/companies/{key}/restore", follow=True)
+    assert "“Head count” is again what it was." in page.text
+    with as_system() as session:
+        assert session.get(Company, key).custom == {"size": 5}
