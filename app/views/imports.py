@@ -386,6 +386,7 @@ def bring_in(run):
         "warned": outcome.warnings,
         "is_stored": outcome.is_stored,
         "reasons": outcome.reasons.most_common(10),
+        "links": [{"label": N_("What came of it"), "href": f"/imports/{run.id}"}],
         "done": outcome.read,
         "total": outcome.read,
     }
@@ -405,7 +406,9 @@ def check(run):
         )
         found = preview(_desk(session, table, params, run.settings), run.progress)
     run.keep("plan", "plan.json", "application/json", json.dumps(found).encode())
-    return {"done": sum(found["counts"].values()), "total": sum(found["counts"].values())}
+    rows = sum(found["counts"].values())
+    link = {"label": N_("What would change"), "href": f"/imports/{run.params['import']}/plan"}
+    return {"rows": rows, "done": rows, "total": rows, "links": [link]}
 
 
 @contextmanager
