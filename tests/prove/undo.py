@@ -1,6 +1,7 @@
 """Random work, undone: after each undo a hash over all business tables is what it was before.
 
     python -m tests.prove.undo [--engine sqlite|postgresql] [--seed N] [--sequences N] [--quick]
+    python -m tests.prove.undo --large 100000
 
 A sequence does random deeds in a small house, each one change set: adding, editing, deleting, lines and stages of
 deals, tags, bulk edits and deletions, reassignment, merging, importing; by the system or by a head of department. Then
@@ -8,6 +9,9 @@ either the last ones are undone one by one from the end, and after each every ta
 or rows of the first are worked on, and after its undo each of its rows must be as before, or be listed and stand as it
 stood: those that were worked on always. Last, the undo is undone, and all must be as it was before it. The search
 index is compared with one made anew.
+
+`--large` adds that many contacts with companies and foreign ids in one change set, edits all of them in another, takes
+both back and the last undo, too, and tells the processor's seconds and the most memory.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import hashlib
 import json
 import platform
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -24,7 +29,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import sqlalchemy
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -525,9 +530,14 @@ def main():
     parser.add_argument("--seed", default="20260304", help="chooses what is done")
     parser.add_argument("--sequences", type=int, default=2000, help="on each engine")
     parser.add_argument("--quick", action="store_true", help="the size that the tests run")
+    parser.add_argument("--large", type=int, help="so many contacts added, edited and taken back, instead")
     args = parser.parse_args()
     folder = databases.start_run()
     try:
+        if args.large:
+            told = [large(one, args.large) for one in databases.ENGINES if args.engine in (None, one)]
+            print("\n".join(line for lines, _ in told for line in lines))
+            return 0 if all(fits for _, fits in told) else 1
         outcomes = [
             prove(engine, QUICK[engine] if args.quick else args.sequences, seed=args.seed)
             for engine in databases.ENGINES
@@ -537,6 +547,61 @@ def main():
         databases.end_run(folder)
     print(table(outcomes, args.seed))
     return 1 if any(one.faults for one in outcomes) else 0
+
+
+def large(engine, contacts):
+    """One line for each step: what was done, rows, seconds of this process, megabytes at most; and whether all fits."""
+    lines, clock = [], time.process_time()
+
+    def step(what, rows):
+        nonlocal clock
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        lines.append(f"{what:<32}{rows:>10} rows{time.process_time() - clock:>9.1f} s{most:>8} MB")
+        clock = time.process_time()
+
+    with databases.fresh_database(engine) as database, databases.app_on(database) as app, app.app_context():
+        before, clock = _how_many(), time.process_time()
+        with access.system_session("large", door="command") as session:
+            here = {"department_id": world.department(session).id}
+            firms = bulk.add(
+                session, models.Company, ({"name": f"Firm {one}", **here} for one in range(contacts // 10))
+            )
+            people = (
+                {"last_name": f"Nr {one}", "city": "Graz", "company_id": firms[one % len(firms)], **here}
+                for one in range(contacts)
+            )
+            keys = bulk.add(session, models.Contact, people)
+            foreign = (
+                {"source": "old", "entity": "contact", "their_id": str(key), "record_id": key} for key in keys
+            )
+            bulk.add(session, models.ExternalKey, foreign)
+            added = session.info["change_set_id"]
+        step("added", 2 * contacts + len(firms))
+        with access.system_session("large", door="command") as session:
+            bulk.edit(session, models.Contact, {key: {"city": "Wien"} for key in keys})
+            edited = session.info["change_set_id"]
+        step("edited", contacts)
+        full = _how_many()
+        for what, key in (("edit undone", edited), ("adding undone", added)):
+            with access.system_session("large", door="command") as session:
+                undone = undo.undo(session, key)
+            step(what, undone.rows)
+        fits = _how_many() == before
+        with access.system_session("large", door="command") as session:
+            undone = undo.undo(session, undone.change_set_id)
+        step("that undo undone", undone.rows)
+        fits = fits and _how_many() == full
+    lines.append(f"{engine}: {'all fits' if fits else 'ROWS ARE MISSING OR LEFT OVER'}")
+    return lines, fits
+
+
+def _how_many():
+    with access.system_session("large", door="command", writes=False) as session:
+        return {
+            name: session.scalar(select(func.count()).select_from(model))
+            for name, model in ENTITIES.items()
+            if name not in APART or name == "search_entry"
+        }
 
 
 QUICK = {"sqlite": 12, "postgresql": 6}  # sequences that the tests run
