@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
 
-from sqlalchemy import and_, collate, exists, func, not_, or_, select, true
+from sqlalchemy import and_, collate, func, not_, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app import access
@@ -98,7 +98,7 @@ class _Compiler:
         pointer = getattr(alias, name)
         inner = true() if tree.inner is None else self.of(tree.inner, other, alias)
         if self.by_row:
-            found = exists(select(alias.id).where(pointer == row.id, inner))
+            found = _is_found(select(alias.id).where(pointer == row.id, inner).limit(1))
         else:
             found = row.id.in_(select(pointer).where(pointer.is_not(None), inner))
         return found if tree.is_there else not_(found)
@@ -139,7 +139,7 @@ class _Compiler:
         alias = self.alias(_target(column))
         inner, link = self._through(place, rest, alias, asked, operator), getattr(row, column.key)
         if self.by_row:
-            return exists(select(alias.id).where(alias.id == link, inner))
+            return _is_found(select(alias.id).where(alias.id == link, inner))
         return link.in_(select(alias.id).where(inner))
 
     def _leaf(self, place, row, asked, operator):
@@ -279,7 +279,8 @@ class _Compiler:
             except FAULTS:
                 raise _no_value(asked) from None
         if self.by_row:
-            found = exists(access.vouched(select(tagging.c.id).where(tagging.c.record_id == row.id, *these)))
+            tag = select(tagging.c.id).where(tagging.c.record_id == row.id, *these).limit(1)
+            found = _is_found(access.vouched(tag))
         else:
             found = row.id.in_(access.vouched(select(tagging.c.record_id).where(*these)))
         return not_(found) if operator == "empty" else found
@@ -290,6 +291,11 @@ def _is_day(text):
         return bool(date.fromisoformat(text.strip()))
     except ValueError:
         return False
+
+
+def _is_found(one):
+    """That a SELECT of one row finds it; as a value, because PostgreSQL would turn EXISTS into a join of its choice."""
+    return one.scalar_subquery().is_not(None)
 
 
 def _target(column):

@@ -17,7 +17,19 @@ from decimal import Decimal
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import Integer, String, and_, bindparam, collate, func, or_, select, tuple_, union_all
+from sqlalchemy import (
+    Integer,
+    String,
+    and_,
+    bindparam,
+    collate,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from werkzeug.datastructures import MultiDict
 
 from app import access, search
@@ -28,10 +40,11 @@ from app.filters.fields import FAULTS, LARGEST_ID, coerce, kind_of, natural, unk
 from app.filters.language import OPERATORS, SINGLE, WITHOUT_VALUE, BadQuery, Condition
 
 PAGE_SIZES = (25, 50, 100, 200)
-COUNT_UP_TO = 10_000
-FOUND_UP_TO = (
-    3_000  # the same for searches: of more than that, one comes soon enough on the way along the ids
-)
+COUNT_UP_TO = 10_000  # of a list that nothing is asked of
+# The same where each costs more than a step along an index: for filters and searches, and where the rule of sight has
+# more to ask than the department. So many are also fetched and sorted without further thought.
+FOUND_UP_TO = 1_000
+STEPS, STEPS_BY_ID = 5_000, 20_000  # how far a walk tests rows before all matches are sorted after all
 LONGEST_SEARCH = 200
 
 # These parameters of a URL are no part of what is asked for: which page of it, and how it is shown.
@@ -240,9 +253,9 @@ def count(model, query, *, exactly=False):
 
 
 def most_counted(model, query):
-    """How far the rows of an answer are counted: as many as may be fetched and sorted at once."""
-    is_dear = not access.reach(query.asker.principal, model).is_exact  # each row is tested before it counts
-    return FOUND_UP_TO if is_dear or (query.words and query.column == "id") else COUNT_UP_TO
+    """How far the rows of an answer are counted."""
+    is_plain = not query.asks_something and access.reach(query.asker.principal, model).is_exact
+    return COUNT_UP_TO if is_plain else FOUND_UP_TO
 
 
 def page(model, query):
@@ -264,50 +277,78 @@ def _as_meant(session, query):
 
 def fetch(session, model, query, *what, exactly=False):
     """One page, as rows of `what`: columns, the id among them, or else entities. `exactly` counts to the end."""
-    what, total = what or (model,), None
+    what, total, ids = what or (model,), None, None
     if query.asks_something:
         query, ids, total = _few(session, model, query)
-        if ids is not None:
-            return Page(*_cut(_rows(session, model, what, ids), query), total, query)
-    rows = _walk(session, model, query, what)
-    if query.after is None and len(rows) <= query.size:
-        total = len(rows)
-    elif total is None or exactly:
+    if ids is not None:
+        rows = _rows(session, model, what, ids)
+    else:
+        border = _border(session, model, query) if query.asks_something else None
+        rows = _walk(session, model, query, what, border)
+        if border is not None and len(rows) <= query.size:  # not soon enough after all
+            rows = _rows(session, model, what, _sorted(session, model, query, None)[0])
+        if query.after is None and len(rows) <= query.size:
+            total = len(rows)
+    if total is None or (exactly and total > most_counted(model, query)):
         total = session.scalar(count(model, query, exactly=exactly))
-    return Page(*_cut(rows, query), total, query)
-
-
-def _cut(rows, query):
-    return rows[: query.size], len(rows) > query.size
+    return Page(rows[: query.size], len(rows) > query.size, total, query)
 
 
 def _few(session, model, query):
     """(the query as it was meant, ids of the page or None when too many match, how many do)."""
-    most, reach = most_counted(model, query), access.reach(query.asker.principal, model)
-    # Where everything that the index finds is seen, one statement finds, counts and orders it.
-    is_search_alone = bool(query.words) and query.tree is None and reach.is_exact
+    most, departments = most_counted(model, query), access.reach(query.asker.principal, model).departments
     ids, total = [], None
-    if query.words and not is_search_alone:
-        near, departments = dict(query.near), reach.departments
+    if query.words and not _is_search_alone(model, query):
+        near = dict(query.near)
         found = search.how_many(model, query.words, near=near, departments=departments, most=most + 1)
         hits = session.scalar(found)
         query, total = replace(query, is_common=hits > most), (None if hits else 0)
     if not query.words or query.is_common:
         total = session.scalar(count(model, query))
     if total is None or 0 < total <= most:
-        ids, total = _sorted(session, model, query, most, is_search_alone)
+        ids, total = _sorted(session, model, query, most)
     if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
         return _few(session, model, meant)
     return query, (ids if total <= most else None), total
 
 
-def _sorted(session, model, query, most, is_search_alone):
+def _is_search_alone(model, query):
+    """Whether everything that the index finds is seen and wanted: then one statement finds, counts and orders it."""
+    return bool(query.words) and query.tree is None and access.reach(query.asker.principal, model).is_exact
+
+
+def _border(session, model, query):
+    """The row at which a walk is given up: (value, id) of the one so many steps on; None when it is short anyway."""
+    reach = access.reach(query.asker.principal, model).departments
+    is_in_tail = query.after is not None and query.after[0] is None
+    if is_in_tail or (reach is not None and len(reach) > 1):
+        return None
+    what = (_key(model, query.column), model.id)
+    steps = STEPS_BY_ID if query.column == "id" else STEPS
+    ahead = _steps(model, query.sort, reach, what, (), has_value=True, has_last=query.after is not None)
+    last = {"last_value": query.after[0], "last_id": query.after[1]} if query.after else {}
+    row = session.execute(ahead.offset(steps), {"wanted": 1, **last}).first()
+    return None if row is None else tuple(row)
+
+
+def _within(model, query, border):
+    """That a row does not lie beyond the border."""
+    value, number = border
+    if query.column == "id":
+        return model.id >= number if query.is_downwards else model.id <= number
+    here = tuple_(_key(model, query.column), model.id)
+    there = tuple_(literal(value, model.__table__.c[query.column].type), literal(number))
+    return here >= there if query.is_downwards else here <= there
+
+
+def _sorted(session, model, query, most):
     """(ids of the page, how many match), out of all that match; `most` of them and one more are looked at."""
     key = model.id if query.column == "id" else _key(model, query.column)
     # The limit is a fence, too: without it the database might walk the index of the order after all.
+    is_search_alone = most is not None and _is_search_alone(model, query)
     wanted = conditions(model, query, JOINED, most=most + 1 if is_search_alone else None)
     found = select(model.id.label("id"), key.label("key")).where(*wanted)
-    found = found.limit(most + 1).subquery()
+    found = found.limit(LARGEST_ID if most is None else most + 1).subquery()
     every = select(found.c.id, found.c.key, func.count().over().label("total")).subquery()
     page_ = select(every.c.id, every.c.total)
     if query.after is not None:
@@ -319,14 +360,15 @@ def _sorted(session, model, query, most, is_search_alone):
     return [row.id for row in rows], rows[0].total if rows else 0
 
 
-def _walk(session, model, query, what):
-    """A page along the index of the order: first the rows with a value, then those without."""
+def _walk(session, model, query, what, border=None):
+    """A page along the index of the order, up to a border: first the rows with a value, then those without."""
     rows, wanted = [], query.size + 1
     tests = tuple(conditions(model, query, BY_ROW))
     is_in_tail = query.after is not None and query.after[0] is None
     if not is_in_tail:
-        rows = _along(session, model, query, what, tests, wanted, has_value=True)
-    if len(rows) < wanted and model.__table__.c[query.column].nullable:
+        here = tests if border is None else (*tests, _within(model, query, border))
+        rows = _along(session, model, query, what, here, wanted, has_value=True)
+    if border is None and len(rows) < wanted and model.__table__.c[query.column].nullable:
         rows += _along(session, model, query, what, tests, wanted - len(rows), has_value=False)
     return rows
 

@@ -42,7 +42,7 @@ ASKED += ["?where=created_by_id.name+has+a+or+created_by_id+empty", "?sort=-id&s
 
 
 @with_demo
-@pytest.mark.parametrize("turn, who", enumerate(["director", "head.sales", "rep.north", "finance"]))
+@pytest.mark.parametrize("turn, who", list(enumerate(["director", "head.sales", "rep.north", "finance"])))
 def test_a_list_takes_few_statements_whatever_is_asked_of_it(app, client_for, turn, who):
     client = client_for(who)
     client.get("/staff/?q=warm")  # what a process looks up once and keeps
