@@ -19,6 +19,7 @@ def _sprite():
     return url_for("static", filename=SPRITE)
 
 
+@cache
 def icon(name, large=False):
     """One icon of the sprite, hidden from screen readers; the words stand beside it."""
     look = "icon icon-large" if large else "icon"
@@ -118,11 +119,11 @@ def rows(rows, columns):
         (f" {escape(one['align'])}" if one.get("align") in ("end", "center") else "", escape(one["label"]))
         for one in columns
     ]
-    drawn = []
+    drawn, select = [], gettext("Select %(name)s", name="%(name)s")  # translated once, said of every row
     for row in rows:
         drawn.append("<tr>")
         if row.get("pick") is not None:
-            drawn.append(_box(row))
+            drawn.append(_box(row, select))
         for place, (value, (align, label)) in enumerate(zip(row["cells"], heads, strict=True)):
             look = "lead" if place == 0 else ""
             none = " none" if value is None or value == "" else ""
@@ -132,9 +133,9 @@ def rows(rows, columns):
     return Markup("".join(drawn))
 
 
-def _box(row):
+def _box(row, select):
     name = row["cells"][0]
-    label = escape(gettext("Select %(name)s", name=name["label"] if isinstance(name, dict) else name))
+    label = escape(select % {"name": name["label"] if isinstance(name, dict) else name})
     box = f'<input type="checkbox" class="pick" name="id" value="{int(row["pick"])}" form="bulk" aria-label="{label}">'
     return f'<td class="pick-cell">{box}</td>'
 
