@@ -121,7 +121,7 @@ def fill(database, rows):
         (first,) = connection.execute("SELECT min(id) FROM company").fetchone()
         connection.execute(
             f"INSERT INTO contact (first_name, last_name, company_id, email, phone, city, notes, birth_date, {own}) "
-            f"{numbers.format(rows=rows)}SELECT '=Ann' || i, 'Person ' || ((i * 7919) % 1000003), "
+            f"{numbers.format(rows=rows)}SELECT '=Ann' || i, 'Person ' || ((i * 2147) % 1000003), "
             f"{first} + i % {companies}, 'p' || i || '@example.com', '+49 30 ' || i, 'City ' || (i % 500), "
             f"'met at the fair, no. ' || i, '1985-04-12', {stamps} FROM n"
         )
