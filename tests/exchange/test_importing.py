@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
+from app import undo
 from app.exchange import importing
 from app.exchange.files import open_table
 from app.exchange.importing import House, Mapping
@@ -26,6 +27,7 @@ from app.rules import RuleBroken
 from tests.databases import on_both_engines
 from tests.rules import world
 
+STAMPS = ("updated_at", "version")  # an undo is a change, too
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
@@ -605,3 +607,39 @@ def test_what_changes_between_looking_and_writing_stops_the_import(
 def test_what_was_exported_behind_a_mark_comes_back_without_it(plan_as):
     (item,) = plan_as("rep.north", "Last name,E-mail,Phone\nErnst,a@x.example,'+49 30 1\n", "contact")
     assert item.values["phone"] == "+49 30 1"
+
+
+@on_both_engines
+def test_an_import_with_updates_can_be_taken_back_whole(import_as, as_person, as_system):
+    def standing():
+        with as_system() as session:
+            models = (Company, Contact, ExternalKey)
+            return {
+                one.__tablename__: sorted(
+                    (
+                        tuple(
+                            getattr(row, column.name)
+                            for column in one.__table__.c
+                            if column.name not in STAMPS
+                        )
+                        for row in session.scalars(select(one))
+                    ),
+                    key=str,
+                )
+                for one in models
+            }
+
+    import_as(
+        "rep.north",
+        "External id,Last name,E-mail,Company\nA-1,Ernst,a@x.example,Alpha\n",
+        "contact",
+        source="old",
+    )
+    before = standing()
+    text = "External id,Last name,E-mail,Company\nA-1,Earnest,b@x.example,Beta\nA-2,Neu,c@x.example,Gamma\n"
+    assert counts(import_as("rep.north", text, "contact", source="old")) == {"update": 1, "create": 1}
+    with as_system() as session:
+        key = session.scalar(select(func.max(ChangeSet.id)))
+    with as_person("rep.north") as session:
+        assert undo.undo(session, key).left == []
+    assert standing() == before
