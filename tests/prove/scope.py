@@ -679,6 +679,10 @@ class Audit:
     def _pages(self, rule, view):
         """A route without an id: as it is, and in every way its kind is asked."""
         page = self.open(rule.rule)
+        if rule.endpoint == "DuplicateView.merge":
+            pairs = self.ask("SELECT entity, one_id, other_id FROM duplicate_pair ORDER BY id")
+            for entity, one, other in pairs[:: self.thin]:
+                self.open(f"{rule.rule}?entity={entity}&ids={one},{other}")
         if page.status != 200:
             return
         if rule.endpoint.endswith(".list") and hasattr(view, "model"):
@@ -686,6 +690,12 @@ class Audit:
         elif rule.endpoint in ("ChangeView.index", "TrashView.index"):
             while url := page.link_with(rel="next"):
                 page = self.open(url, status=200)
+        elif rule.endpoint == "DuplicateView.index":
+            for asked in ("contact", "company"):
+                url = f"{rule.rule}?entity={asked}"
+                while url:
+                    page = self.open(url)
+                    url = page.link_with(rel="next") if page.status == 200 else None
         elif rule.endpoint.endswith(".list") and rule.rule.startswith("/api/"):
             self._api_list(rule.rule, view.record_view.model.__tablename__)
         elif rule.endpoint.endswith(".board"):
