@@ -643,3 +643,15 @@ def test_an_import_with_updates_can_be_taken_back_whole(import_as, as_person, as
     with as_person("rep.north") as session:
         assert undo.undo(session, key).left == []
     assert standing() == before
+
+
+@pytest.mark.parametrize("uid, match", [("UID:{}\r\n", ("key",)), ("", ("email",))])
+def test_cards_come_in_as_contacts(as_person, import_as, rows_of, uid, match):
+    card = "BEGIN:VCARD\r\nVERSION:3.0\r\n{}N:{};Anna;;;\r\nORG:Alpha\r\nEMAIL:{}@x.example\r\nEND:VCARD\r\n"
+    cards = "".join(card.format(uid.format(name), name, name) for name in ("Ernst", "Müller"))
+    with as_person("rep.north", writes=False) as session:
+        table = open_table(cards.encode(), "a.vcf")
+        assert importing.suggest("contact", table, importing.fields_for(session, "contact")).match == match
+    for expected in ({"create": 2}, {"unchanged": 2}):
+        assert counts(import_as("rep.north", cards, "contact", name="a.vcf")) == expected
+    assert rows_of(Contact, "first_name", "last_name") == [("Anna", "Ernst"), ("Anna", "Müller")]

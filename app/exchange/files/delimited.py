@@ -113,14 +113,10 @@ def _likeliest(sample):
 
 def _broken_utf8(raw):
     """Where the first byte stands that is no UTF-8; None in a good text."""
-    try:
-        raw.decode("ascii")  # without building anything, and most files are nothing else
+    if raw.isascii():
         return None
-    except UnicodeDecodeError as error:
-        start = error.start
-    decoder, view = getincrementaldecoder("utf-8")(), memoryview(raw)
+    decoder, view, position = getincrementaldecoder("utf-8")(), memoryview(raw), 0
     try:
-        position = start
         while position < len(raw):
             decoder.decode(view[position : position + CHUNK], final=position + CHUNK >= len(raw))
             position += CHUNK

@@ -118,16 +118,29 @@ def suggest(entity, table, fields):
     for name in links:
         if fields[name].target in CREATED:
             links[name] = "create"
-    return mapping.but(match=suggested_match(entity, columns), missing=links)
+    return mapping.but(match=suggested_match(entity, columns, table), missing=links)
 
 
-def suggested_match(entity, columns):
-    """The best way to tell records apart with the columns there are; all of them together, if nothing else."""
+def suggested_match(entity, columns, table=None):
+    """The best way to tell records apart with the columns there are; all of them together, if nothing else.
+
+    With a table, one that tells nearly all of its first rows apart: of cards without ids, the ids are no help.
+    """
     given = set(columns.values())
     if FULL_NAME in given:
         given |= {"first_name", "last_name"}
-    found = next((match for match in MATCHES[entity] if set(match) <= given), None)
+    fitting = [match for match in MATCHES[entity] if set(match) <= given]
+    useful = [match for match in fitting if table is None or _share_told_by(match, columns, table) >= 0.9]
+    found = next(iter(useful or fitting), None)
     return found or tuple(name for name in columns.values() if name != FULL_NAME)
+
+
+def _share_told_by(match, columns, table):
+    """In how many of the first rows at least one field of this match holds something."""
+    names = {*match, *((FULL_NAME,) if "last_name" in match else ())}
+    places = [place for place, header in enumerate(table.headers) if columns.get(header) in names]
+    told = sum(any(as_text(record.cells[place]).strip() for place in places) for record in table.head)
+    return told / len(table.head) if table.head else 1.0
 
 
 def problems(entity, mapping, fields, headers):
