@@ -36,7 +36,13 @@ def look_for_duplicates(run):
     with run.reading() as session:
         likely = duplicates.likely_pairs(session, model, found=found, progress=run.progress)
     duplicates.keep_pairs(run.session, model, likely, found=found, now=datetime.now(UTC))
-    return {"rows": found.records, "found": found.pairs, "added": found.new, "changed": found.changed}
+    return {
+        "rows": found.records,
+        "found": found.pairs,
+        "added": found.new,
+        "changed": found.changed,
+        "links": [{"label": N_("Look at them"), "href": f"/duplicates/?entity={run.params['entity']}"}],
+    }
 
 
 class DuplicateView(PageView):

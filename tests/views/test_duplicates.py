@@ -48,6 +48,7 @@ def found(app, twins, client_for):
 def test_the_finder_shows_pairs_with_their_reasons(found, as_system):
     (one, other, _), client, job = found
     assert "Look for duplicate contacts" in job
+    assert "/duplicates/?entity=contact" in client.get(job.url).links
     page = client.get("/duplicates/")
     assert "% alike" in page and "Born on the same day." in page
     assert "The last names are nearly the same." in page
