@@ -604,7 +604,7 @@ def _how_many():
         }
 
 
-QUICK = {"sqlite": 12, "postgresql": 6}  # sequences that the tests run
+QUICK = {"sqlite": 8, "postgresql": 4}  # sequences that the tests run
 
 if __name__ == "__main__":
     sys.exit(main())
