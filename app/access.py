@@ -16,10 +16,26 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import FromClause, Select, Table, and_, event, exists, false, inspect, or_, select, true
+from sqlalchemy import (
+    Boolean,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    event,
+    exists,
+    false,
+    inspect,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.engine import Engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import LoaderCriteriaOption
 from sqlalchemy.sql.elements import ColumnClause, TextClause
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
 
 from app import models, roles
@@ -189,7 +205,10 @@ def allowed(principal, verb, model, row=None):
         verb = verb if verb == "see" else "edit"
         return _in_allowed(principal, verb, parent, getattr(row, f"{model.__through__}_id"))
     if model.__sight__ == "reference":
-        return EVERY_ROW if principal.may(verb, entity) else NO_ROW
+        may = principal.may(verb, entity)
+        if model is models.CustomField and may and not principal.may("edit", "account"):
+            return _of_departments(principal, verb, row)
+        return EVERY_ROW if may else NO_ROW
     within = _either(
         _both(
             _reach(principal, grant.reach, row),
@@ -238,6 +257,49 @@ def reach(principal, model):
     departments = {principal.department_id} if reaches else set()
     departments |= principal.below if roles.BELOW in reaches else set()
     return Reach(tuple(sorted(departments - {None})), is_exact)
+
+
+def _of_departments(principal, verb, row):
+    """Custom fields: seen by the departments they are for and by those above, written by heads of all of these."""
+    if verb == "see" and "director" in principal.roles:
+        return EVERY_ROW
+    near = {principal.department_id, *principal.below} if verb == "see" else principal.below
+    departments = literal_column(", ".join(str(key) for key in sorted(near - {None})) or "NULL")
+    return (ForSome if verb == "see" else ForThese)(row.department_ids, departments)
+
+
+class ForSome(FunctionElement):
+    """That a JSON list of departments is empty, or holds one of these."""
+
+    name, inherit_cache, type = "for_some", True, Boolean()
+
+
+class ForThese(FunctionElement):
+    """That a JSON list of departments is not empty, and holds none but these."""
+
+    name, inherit_cache, type = "for_these", True, Boolean()
+
+
+@compiles(ForSome)
+def _for_some(element, compiler, **more):
+    column, these = (compiler.process(part, **more) for part in element.clauses)
+    source, one = _listed(compiler, column)
+    return f"(json_array_length({column}) = 0 OR EXISTS (SELECT 1 FROM {source} WHERE {one} IN ({these})))"
+
+
+@compiles(ForThese)
+def _for_these(element, compiler, **more):
+    column, these = (compiler.process(part, **more) for part in element.clauses)
+    source, one = _listed(compiler, column)
+    are_these = f"NOT EXISTS (SELECT 1 FROM {source} WHERE coalesce({one} NOT IN ({these}), true))"
+    return f"(json_array_length({column}) > 0 AND {are_these})"
+
+
+def _listed(compiler, column):
+    """(the members of a JSON list as a table, one of them as a number)."""
+    if compiler.dialect.name == "sqlite":
+        return f"json_each({column}) AS listed", "listed.value"
+    return f"json_array_elements_text({column}) AS listed(value)", "listed.value::integer"
 
 
 def _in_allowed(principal, verb, model, column):
@@ -302,7 +364,8 @@ def _reach_when_gone(principal, verb, model, row):
     """
     grants = principal.grants_for(verb, model.__tablename__)
     within = _either(_reach(principal, grant.reach, row) for grant in grants if grant.condition is None)
-    if hasattr(model, "__subjects__"):
+    is_for_some = model is models.CustomField and not principal.may("edit", "account")
+    if hasattr(model, "__subjects__") or is_for_some:
         sets = models.ChangeSet.__table__.alias()
         own = exists().where(sets.c.id == row.change_set_id, sets.c.by_id == principal.id)
         within = _both(within, own)
