@@ -107,7 +107,7 @@ SECTIONS = (
 class CustomFieldView(PageView):
     """The fields that the firm added."""
 
-    entity = "custom_field"
+    model, entity = CustomField, "custom_field"
     route_base = "/custom-fields"
 
     @expose("/")

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, text
 
-from app.access import DOOR
-from app.models import Contact, CustomField
+from app import bulk
+from app.access import DOOR, WriteRefused
+from app.models import Change, Contact, CustomField
 from app.rules import RuleBroken, custom_fields, custom_indexes
 from tests.databases import on_both_engines
 from tests.rules import world
@@ -415,6 +416,42 @@ def test_a_field_is_seen_by_its_departments_those_above_the_director_and_admins(
     for username, names in seen.items():
         with as_person(username) as session:
             assert [one.name for one in custom_fields.fields_for(session, "contact")] == names, username
+
+
+@on_both_engines
+def test_the_session_itself_keeps_heads_from_fields_that_are_not_theirs(as_system, as_person):
+    with as_system() as session:
+        north, south, support = ids_of(session, "North", "South", "Support")
+        everybodys = custom_fields.define(session, said()).id
+        shared = custom_fields.define(session, said(department_ids=[north, support])).id
+        own = custom_fields.define(session, said(department_ids=[north, south])).id
+    for key in (everybodys, shared):
+        for spoil in (
+            lambda row, session: setattr(row, "position", 7),
+            lambda row, session: session.delete(row),
+        ):
+            with pytest.raises(WriteRefused), as_person("head.sales") as session:
+                spoil(session.get(CustomField, key), session)
+    for departments in ([], [support], [south, support]):
+        with pytest.raises(WriteRefused), as_person("head.sales") as session:
+            session.get(CustomField, own).department_ids = departments
+    with pytest.raises(WriteRefused), as_person("head.sales") as session:
+        bulk.edit(session, CustomField, {shared: {"position": 7}})
+    with as_person("head.sales") as session:
+        session.get(CustomField, own).department_ids = [south]
+    told = (
+        select(Change.record_id).where(Change.entity == "custom_field").distinct().order_by(Change.record_id)
+    )
+    seen = {
+        "rep.south": [everybodys, own],
+        "rep.north": [everybodys, shared],
+        "agent": [everybodys, shared],
+        "admin": [everybodys, shared, own],
+        "director": [everybodys, shared, own],
+    }
+    for username, keys in seen.items():
+        with as_person(username) as session:
+            assert session.scalars(told).all() == keys, username
 
 
 # --------------------------------------------------------------------------------------------- indexes

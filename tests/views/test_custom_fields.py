@@ -1,5 +1,6 @@
 """Custom fields on every door: settings, forms, sheets, lists, histories, the API; and for whom they are not there."""
 
+import re
 from contextlib import contextmanager
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy.engine import Engine
 
 from app import jobs
 from app.access import DOOR
+from app.exchange import importing
 from app.models import Company, CustomField
 from app.rules import custom_fields
 from app.views.custom_fields import INDEXES
@@ -414,8 +416,18 @@ DOORS = {
     "API": lambda client, key: client.api("GET", f"/api/v1/companies/{key}"),
     "API list": lambda client, key: client.api("GET", "/api/v1/companies/"),
     "search": lambda client, key: client.get(f"/companies/?q={CANARY[:5]}"),
-    "export": lambda client, key: client.get("/companies/export", status=None),
+    "filters": lambda client, key: client.get("/companies/?filters=open"),
+    "export": lambda client, key: client.get("/companies/export?columns=all"),
+    "changes": lambda client, key: client.get("/changes/"),
+    "a change set": lambda client, key: client.get(_sets(client, key)[0]),
 }
+
+
+def _sets(client, key):
+    """The change sets that the history of this company leads to."""
+    return [
+        link for link in client.get(f"/companies/{key}/history").links if re.fullmatch(r"/changes/\d+", link)
+    ]
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -425,10 +437,32 @@ def test_a_field_of_the_north_is_nowhere_for_the_south(client_for, hidden, door)
         assert secret not in page.html, secret
 
 
-def test_the_same_doors_show_it_to_those_it_is_for(client_for, hidden):
+def test_the_same_doors_show_it_to_those_it_is_for(client_for, as_person, hidden):
     head = client_for("head.sales")
-    for door in ("sheet", "form", "history", "as of", "API", "API list"):
+    shown = ("sheet", "form", "list", "history", "as of", "API", "API list", "export", "a change set")
+    for door in shown:
         assert CANARY in DOORS[door](head, hidden).html, door
+    assert "Secret colour" in DOORS["filters"](head, hidden)
+    assert "Südwind" in head.get(f"/companies/?where=custom.secret_colour is {CANARY}")
+    assert "Südwind" not in head.get("/companies/?where=custom.secret_colour is Red")
+    with as_person("head.sales") as session:
+        assert "custom.secret_colour" in importing.fields_for(session, "company")
+
+
+def test_a_field_of_the_north_is_not_asked_about_by_the_south(client_for, as_person, hidden):
+    client = client_for("rep.south")
+    for path in (
+        "/companies/?where={} is Red",
+        "/companies/export?where={} is Red",
+        "/api/v1/companies/?where={} is Red",
+    ):
+        secret, absent = (
+            client.get(path.format(f"custom.{name}"), status=400) for name in ("secret_colour", "nothing")
+        )
+        assert secret.html.replace("secret_colour", "nothing") == absent.html
+    client.get("/companies/?sort=custom.secret_colour", status=400)
+    with as_person("rep.south") as session:
+        assert "custom.secret_colour" not in importing.fields_for(session, "company")
 
 
 def test_a_field_of_the_north_is_not_written_by_the_south(client_for, hidden, as_system):
