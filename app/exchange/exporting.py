@@ -100,7 +100,7 @@ def columns_for(session, model, names, manner):
         else:
             continue
         if header in headers:
-            header = f"{header} ({name})"  # two columns of one name could not be told apart again
+            header = name  # two columns of one name could not be told apart again; by its key the import knows it
         headers.add(header)
         found.append(Shown(name, header, column, custom.get(name)))
     return found

@@ -128,8 +128,6 @@ def _cell(name, value, kind):
 
 def _text(name, value, style):
     """A text as a cell; one that looks like a formula is marked as text, also for whoever edits it."""
-    if value[0:1] == "'" and formulas.is_armed(value):
-        value = f"'{value}"  # or the import would take its own apostrophe for the mark
     if _ODD.search(value):
         value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", escape(value))
     return f'<c r="{name}" s="{style}" t="inlineStr"><is><t xml:space="preserve">{value}</t></is></c>'

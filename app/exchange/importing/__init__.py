@@ -11,6 +11,7 @@ import io
 import pickle
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from tempfile import TemporaryFile
 
 from sqlalchemy import func, select
@@ -506,7 +507,7 @@ class Desk:
         changes = {}
         for name, value in item.values.items():
             before = custom.get(name[7:]) if name.startswith("custom.") else row.get(name)
-            if before != value:
+            if before != value and not _is_same_second(before, value):
                 changes[name] = (before, value)
         if not changes:
             item.action, item.values = UNCHANGED, {}
@@ -783,6 +784,13 @@ def _with_custom(changes, custom):
     return {name: value for name, value in changes.items() if not name.startswith("custom.")} | {
         "custom": kept or None
     }
+
+
+def _is_same_second(before, value):
+    """Whether a moment is the one that stands there, as far as a workbook tells it: to the second."""
+    if not isinstance(before, datetime) or not isinstance(value, datetime):
+        return False
+    return value.microsecond == 0 and before.replace(microsecond=0) == value
 
 
 def _name_of(found):
