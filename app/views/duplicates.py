@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from flask import abort, flash, g, redirect, request
-from flask_babel import get_locale, gettext
+from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
 
-from app import custom, filters, jobs
+from app import filters, jobs
 from app.access import WriteRefused
 from app.extensions import N_, db
 from app.models import ENTITIES, Contact, DuplicatePair
-from app.rules import RuleBroken, duplicates, likeness, merging
-from app.views import cells
+from app.rules import RuleBroken, custom_fields, duplicates, likeness, merging
+from app.views import cells, custom_values
 from app.views.base import PageView, allows, expose
 
 SHOWN = 15  # pairs on a page
@@ -184,19 +184,19 @@ class DuplicateView(PageView):
                     "chosen": filters.natural(form.get(f"field.{column.name}", "")) or chosen[column.name],
                 }
             )
-        language = str(get_locale() or "en")
-        for field in custom.fields_for(db.session(), entity):
+        fields = [field for field in custom_values.fields_for(entity) if field.name in theirs]
+        names = custom_fields.names_of(db.session(), fields, [row.custom for row in rows])
+        for field in fields:
             values = [(row.custom or {}).get(field.name) for row in rows]
-            if field.name in theirs:
-                lines.append(
-                    {
-                        "name": f"custom.{field.name}",
-                        "label": field.label(language),
-                        "cells": [_custom_words(field, value, language) for value in values],
-                        "values": values,
-                        "chosen": filters.natural(form.get(f"custom.{field.name}", "")) or theirs[field.name],
-                    }
-                )
+            lines.append(
+                {
+                    "name": f"custom.{field.name}",
+                    "label": field.label(custom_values.language()),
+                    "cells": [custom_values.cell(field, value, names) for value in values],
+                    "values": values,
+                    "chosen": filters.natural(form.get(f"custom.{field.name}", "")) or theirs[field.name],
+                }
+            )
         for line in lines:
             line["is_alike"] = all(value == line["values"][0] for value in line["values"])
             line["differs"] = _contradict(line["values"])
@@ -286,7 +286,7 @@ def _chosen(rows, kept):
         source = _source(by_id, f"field.{column.name}", kept)
         if getattr(source, column.name) != getattr(kept, column.name):
             values[column.name] = getattr(source, column.name)
-    seen = {field.name for field in custom.fields_for(db.session(), kept.__tablename__)}
+    seen = {field.name for field in custom_values.fields_for(kept.__tablename__)}
     for name, key in merging.proposed_custom(rows).items():
         # What the reader does not see is not his to choose: filled goes before empty.
         source = _source(by_id, f"custom.{name}", kept) if name in seen else by_id[key]
@@ -302,14 +302,6 @@ def _chosen(rows, kept):
 
 def _source(by_id, name, kept):
     return by_id.get(filters.natural(request.form.get(name, ""))) or kept
-
-
-def _custom_words(field, value, language):
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    if isinstance(value, list):
-        return ", ".join(field.choice_label(one, language) for one in value)
-    return field.choice_label(value, language) if field.choices and value is not None else value
 
 
 # --------------------------------------------------------------------------------------------- the warning

@@ -132,7 +132,7 @@ def test_a_merge_of_what_has_changed_since_asks_again(found, as_system):
 
 
 def test_custom_fields_are_chosen_too_and_hidden_ones_are_kept(found, as_system):
-    (one, other, _), client, _ = found
+    (one, other, third), client, _ = found
     with as_system() as session:
         south = world.department(session, "South").id
         for name, departments in (("size", []), ("secret", [south])):
@@ -145,13 +145,22 @@ def test_custom_fields_are_chosen_too_and_hidden_ones_are_kept(found, as_system)
                 labels={"en": name.title()},
                 department_ids=departments,
             )
-        session.get(Contact, one).custom = {"size": "L"}
+        factories.make(
+            session,
+            "custom_field",
+            entity="contact",
+            name="boss",
+            kind="record",
+            target="contact",
+            labels={"en": "Boss"},
+        )
+        session.get(Contact, one).custom = {"size": "L", "boss": third}
         session.get(Contact, other).custom = {"size": "M", "secret": "x"}
     page = client.get(f"/duplicates/merge?entity=contact&ids={one},{other}")
-    assert "Size" in page and "Secret" not in page
+    assert "Size" in page and "Anna Ottilie" in page and "Secret" not in page
     client.submit(page, "/duplicates/merge", follow=True, **{"custom.size": one})
     with as_system() as session:
-        assert session.get(Contact, one).custom == {"size": "L", "secret": "x"}
+        assert session.get(Contact, one).custom == {"size": "L", "boss": third, "secret": "x"}
 
 
 def test_a_company_with_issued_invoices_is_proposed_to_stay_and_cannot_go(client_for, as_system):
