@@ -14,6 +14,7 @@ from app.models import Deal, Document, Invoice, InvoiceLine, Payment
 from app.rules import RuleBroken, invoices
 from app.rules.money import typed_number
 from app.security import is_storable
+from app.views import custom_values
 from app.views.base import allows, expose
 from app.views.reading import money, today
 from app.views.records import RecordView
@@ -58,6 +59,20 @@ class InvoiceView(RecordView):
         paper = [self._fact(row, Invoice.__table__.c[name]) for name in ON_PAPER if getattr(row, name)]
         return [about, {"title": gettext("On the paper"), "facts": paper}, *stamps]
 
+    def form_columns(self):
+        """By hand one fills in only the firm's own fields."""
+        return ()
+
+    def check_editable(self, row):
+        if row.is_issued:
+            raise RuleBroken(N_("“%(invoice)s” is issued; it stays as it is."), invoice=row)
+
+    @expose("/<int:pk>/fields", methods=["GET", "POST"])
+    @allows("edit")
+    def fields(self, pk):
+        """The custom fields of a draft, in a form of their own."""
+        return self.edit(pk)
+
     def around(self, row):
         state = invoices.state(row, today())
         principal = g.principal
@@ -74,6 +89,9 @@ class InvoiceView(RecordView):
             "methods": [
                 (key, gettext(words)) for key, words in Payment.__table__.c.method.info["choices"].items()
             ],
+            "may_fill": not row.is_issued
+            and principal.may("edit", "invoice")
+            and bool(custom_values.fields_for(self.entity)),
             "may_issue": not row.is_issued and principal.may("issue", "invoice"),
             "may_discard": not row.is_issued and principal.may("delete", "invoice"),
             # One that is paid in full may still see money given back.

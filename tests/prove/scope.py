@@ -759,7 +759,7 @@ class Audit:
                 continue
             if key not in self.visible_now[table] and page.status not in (403, 404):
                 self.outcome.out_of_place.append(f"{self.account}: {page.url} answers {page.status}")
-            needs_more = rule.endpoint.endswith((".edit", ".lose", ".undo"))  # than the right to look
+            needs_more = rule.endpoint.endswith((".edit", ".fields", ".lose", ".undo"))  # than the right to look
             if key in self.visible_now[table] and page.status in (403, 404) and not needs_more:
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
 

@@ -263,6 +263,7 @@ def test_every_entity_takes_fields_on_its_sheet_and_form(client_for, as_system, 
         define(entity=entity, labels={"en": "House number"})
     with as_system() as session:
         invoice = world.draft(session)
+        invoice_id = invoice.id
         rows = {
             "/companies": (invoice.company_id, "rep.north"),
             "/contacts": (world.contact(session).id, "rep.north"),
@@ -277,6 +278,13 @@ def test_every_entity_takes_fields_on_its_sheet_and_form(client_for, as_system, 
         edit = f"{path}/{key}/edit"
         page = client.submit(edit, edit, follow=True, **{"custom.house_number": "17 b"})
         assert "17 b" in page, path
+    client, path = client_for("finance"), f"/invoices/{invoice_id}"
+    assert "House number" in client.get(path)
+    page = client.submit(f"{path}/fields", f"{path}/fields", follow=True, **{"custom.house_number": "17 b"})
+    assert "17 b" in page
+    client.submit(path, f"{path}/issue")
+    assert "is issued; it stays as it is" in client.get(f"{path}/fields", status=422)
+    assert "17 b" in client.get(path) and f"{path}/fields" not in client.get(path).links
     for path, username in (("/campaigns", "marketer"), ("/activities", "rep.north")):
         assert "House number" in client_for(username).get(f"{path}/new"), path
     page = client_for("admin").get("/staff/new")
