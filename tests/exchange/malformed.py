@@ -99,11 +99,12 @@ def with_sheet(old, new):
     return rebuilt(lambda parts: parts.update({name: parts[name].replace(old, new)}))
 
 
+@cache
 def bomb(megabytes):
     """A workbook with one part that unpacks to so many megabytes of zeros."""
     content = io.BytesIO(sound())
     with (
-        zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("xl/media/big.bin", "w", force_zip64=True) as part,
     ):
         for _ in range(megabytes):

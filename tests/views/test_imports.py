@@ -101,7 +101,7 @@ def test_all_or_nothing_is_what_happens_unless_asked_otherwise(bring, work, as_s
     assert browser.get(f"{path}/refused").response.data.count(b"Dora") == 1
 
 
-@pytest.mark.parametrize("kind", ["empty", "zip bomb", "external entity", "a password", "PDF called csv"])
+@pytest.mark.parametrize("kind", ["empty", "external entity", "a password", "PDF called csv"])
 def test_a_malformed_file_is_answered_with_a_sentence_and_nothing_is_kept(bring, as_system, kind):
     name, content, said = malformed.content_of(kind)
     _, page = bring("rep.north", content, name=name, status=422)
