@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from app import search
-from app.models import Company, Contact, SearchEntry
+from app.models import Company, Contact, Product, SearchEntry
 from tests import factories
 from tests.databases import on_both_engines
 
@@ -67,6 +67,13 @@ def found(session, text, **how):
 )
 def test_what_finds_whom(people, text, names):
     assert found(people, text) == found(people, text, by_row=True) == names
+
+
+def test_what_belongs_to_no_department_is_found(session):
+    factories.make(session, "product", name="Absinthe")
+    session.flush()
+    names = session.scalars(select(Product.name).where(search.matching(Product, "absinth"))).all()
+    assert names == ["Absinthe"]
 
 
 def test_departments_only_narrow_the_way(people):

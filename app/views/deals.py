@@ -4,8 +4,7 @@ from decimal import Decimal
 
 from flask import abort, flash, g, redirect, request
 from flask_babel import gettext
-from sqlalchemy import func, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access, filters
@@ -61,39 +60,38 @@ class DealView(BoardRoutes, RecordView):
         return [{"label": gettext("Board"), "href": "/deals/board", "icon": "layout-kanban"}]
 
     def around(self, row):
-        principal = g.principal
+        principal, path = g.principal, self._path(row)
         may_edit, is_closed = principal.may("edit", "deal"), deals.is_closed(row)
+        rates = db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()  # those of the lines are among them
         invoices = []
         if principal.may("see", "invoice"):
             invoices = db.session.scalars(select(Invoice).where(Invoice.deal_id == row.id)).all()
+        products = self._products(row)  # those of the lines are among them
         lines = db.session.scalars(
-            select(DealLine)
-            .where(DealLine.deal_id == row.id)
-            .order_by(DealLine.position, DealLine.id)
-            .options(selectinload(DealLine.product), selectinload(DealLine.tax_rate))
+            select(DealLine).where(DealLine.deal_id == row.id).order_by(DealLine.position, DealLine.id)
         ).all()
         return {
             "template": "deals/sheet.html",
             "subtitle": money(row.amount, row.currency) if row.amount is not None else None,
             "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
-            "path": self._path(row),
+            "path": path,
             "lines": lines,
+            "products": [(product, named(product)) for product in products],
+            "rates": rates,
             "may_change_lines": may_edit and not is_closed,
             "may_win": principal.may("win", "deal") and not is_closed,
             "may_lose": principal.may("lose", "deal") and not is_closed,
             "may_reopen": may_edit and is_closed and not invoices,
             "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
             "invoices": invoices,
-            "tax_rates": db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()
-            if may_edit and (not is_closed or request.method == "POST")
-            else [],
             **activities.timeline(row),
         }
 
     def _path(self, row):
-        """The stages of the deal's pipeline, and how the deal stands to each."""
+        """The stages of the deal's pipeline, and how the deal stands to each; its own is loaded with them."""
+        pipeline = select(Stage.pipeline_id).where(Stage.id == row.stage_id).scalar_subquery()
         stages = db.session.scalars(
-            select(Stage).where(Stage.pipeline_id == row.stage.pipeline_id).order_by(Stage.position, Stage.id)
+            select(Stage).where(Stage.pipeline_id == pipeline).order_by(Stage.position, Stage.id)
         ).all()
         is_open, now = row.stage.outcome == "open", (row.stage.position, row.stage.id)
         shown = []
@@ -282,10 +280,11 @@ class DealView(BoardRoutes, RecordView):
             raise RuleBroken(N_("“%(product)s” is not for sale any more."), field="product", product=product)
         return product
 
-    def products(self):
-        """Suggestions for the product of a line."""
-        newest = select(Product).where(Product.is_active).order_by(Product.name).limit(200)
-        return [named(product) for product in db.session.scalars(newest)]
+    def _products(self, row):
+        """The products of the deal's lines, then those for sale: suggestions for a new line."""
+        in_lines = Product.id.in_(select(DealLine.product_id).where(DealLine.deal_id == row.id))
+        statement = select(Product).where(or_(in_lines, Product.is_active))
+        return db.session.scalars(statement.order_by(in_lines.desc(), Product.name).limit(200)).all()
 
 
 def _is_invoiced(deal):

@@ -200,6 +200,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
 
     def sheet(self, row, status=200, **context):
         is_open = not self.is_edited_by_deeds and self.is_editable(row)
+        around = self.around(row)  # first: what it loads in one go, the facts need not load one by one
         shown = {
             "template": "records/sheet.html",
             "row": row,
@@ -207,7 +208,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
             "may_edit": is_open and g.principal.may("edit", self.entity),
             "may_delete": is_open and g.principal.may("delete", self.entity),
         }
-        shown |= self.around(row) | context
+        shown |= around | context
         if "tag_strip" not in shown:
             shown["tag_strip"] = self.tag_strip(row)
         return self.page(shown.pop("template"), status=status, **shown)

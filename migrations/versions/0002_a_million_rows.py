@@ -13,7 +13,7 @@ depends_on = None
 # that a search within some departments is answered by the index alone. `app/search.py` asks for the
 # same mark, and keeps FTS5 up itself: triggers would make it flush its memory with every row.
 MARK = "char(57344, 57344 + (department_id >> 12), 57344 + (department_id & 4095))"
-INDEXED = f"coalesce({MARK}, '') || text"
+INDEXED = f"CASE WHEN department_id IS NULL THEN '' ELSE {MARK} END || text"  # of nothing, char() makes a NUL
 
 
 # Tables whose records take custom fields.
