@@ -317,7 +317,8 @@ def _leads_to_allowed(principal, verb, model, column):
     condition = allowed(principal, verb, model, target.c)
     if condition is EVERY_ROW or condition is NO_ROW:
         return condition
-    return exists(select(target.c.id).where(target.c.id == column, condition))
+    # A value, not EXISTS: PostgreSQL would hash all of them after all.
+    return select(target.c.id).where(target.c.id == column, condition).scalar_subquery().is_not(None)
 
 
 def _through_record(principal, verb, model, row):

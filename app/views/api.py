@@ -7,6 +7,7 @@ answered 409 with both versions.
 
 from flask import abort, jsonify, request
 from flask_babel import gettext
+from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
@@ -40,11 +41,12 @@ class RecordApi(ApiView):
     @allows("see")
     def list(self):
         query = self.view.query_from(request.args)
-        found = db.session.scalars(filters.page(self.model, query).options(*self._links())).all()
-        rows = found[: query.size]
-        following = filters.cursor_after(rows[-1], query) if len(found) > query.size else None
-        total = db.session.scalar(filters.count(self.model, query))
-        return jsonify(count=total, result=self._all_shown(rows), next=following)
+        found = filters.fetch(db.session, self.model, query, *{self.model.id, getattr(self.model, query.column)})
+        following = filters.cursor_after(found.rows[-1], query) if found.has_more else None
+        ids = [row.id for row in found.rows]
+        known = db.session.scalars(select(self.model).where(self.model.id.in_(ids)).options(*self._links()))
+        rows = sorted(known, key=lambda row: ids.index(row.id))
+        return jsonify(count=found.total, result=self._all_shown(rows), next=following)
 
     @expose("/<int:pk>", methods=["GET"])
     @allows("see")

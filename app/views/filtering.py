@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from app import filters
 from app.extensions import N_, db
-from app.models import ENTITIES, Department, Staff, Stage
+from app.models import ENTITIES, Department, Pipeline, Staff, Stage
 from app.views import cells, forms
 
 PANEL, COLUMN, OPERATOR, VALUE, BESIDE = "filters", "column", "operator", "value", "beside"
@@ -201,7 +201,10 @@ def panel(view, query, args):
         "label": path_words(view.model, place),
         "operators": [(one, operator_words(place.kind, one)) for one in place.operators],
         "input": _input(place),
-        "options": _options(place),
+        "options": _options(place, view.model),
+        "hint": gettext("A day such as 2026-03-31, or a span such as “last 30 days”.")
+        if place.kind in ("day", "moment")
+        else "",
         "is_optional": "empty" in place.operators,
         "beside": [
             (str(number), gettext("or: %(filter)s", filter=said)) for number, said in enumerate(parts)
@@ -255,7 +258,7 @@ def _is_small(target):
     return target.__sight__ == "reference" and target.__tablename__ != "product"
 
 
-def _options(place):
+def _options(place, model):
     """(value, words): what may be chosen, or what is suggested to who types."""
     if place.kind == "yes_no":
         return [("yes", gettext("yes")), ("no", gettext("no"))]
@@ -269,16 +272,18 @@ def _options(place):
         newest = select(place.target).order_by(place.target.id.desc()).limit(forms.SUGGESTED)
         return [(forms.named(row), "") for row in db.session.scalars(newest)]
     near = [(key, gettext(words)) for key, words in _WORDS.items() if _takes(place.target, key)]
-    return [*near, *_rows_of(place.target)]
+    return [*near, *_rows_of(place.target, model)]
 
 
 def _takes(target, word):
     return target is Staff or (target is Department and word != "me")
 
 
-def _rows_of(target):
+def _rows_of(target, model):
     order = (Stage.pipeline_id, Stage.position) if target is Stage else (target.name, target.id)
     found = select(*cells.name_columns(target)).order_by(*order).limit(MOST_OPTIONS)
+    if target is Stage and model.__tablename__ in Pipeline.__table__.c.kind.info["choices"]:
+        found = found.where(Stage.pipeline.has(kind=model.__tablename__))
     return [(str(row.id), cells.name_of(row._mapping)) for row in db.session.execute(found)]
 
 
