@@ -120,7 +120,7 @@ def _measured(engine, line, series, args):
             judged["foyer"].append(_judged(line, own, best, promise, judged["missed"]))
     for one in peers_here.values():
         judged["peers"].append({"who": one.who, "median": round(one.median, 2), "p95": round(one.p95, 2)})
-        print(f"  {'':26} {one.who:18} {'':>9} {one.median:9.2f} {one.p95:9.2f}")
+        print(f"  {'':26} {one.who:18} {'':>9} {one.median:9.2f} {one.p95:9.2f}", flush=True)
     return judged
 
 

@@ -99,7 +99,7 @@ def settings(engine, rows, **more):
     )
 
 
-def ensure(engine, rows, say=print):
+def ensure(engine, rows, say=home.announce):
     """Build the database with so many contacts unless it is there and still right."""
     stamp = home.instance(engine, rows) / "built.json"
     if stamp.exists() and json.loads(stamp.read_text()) == _stamp(rows):

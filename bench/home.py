@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import warnings
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,7 @@ import psycopg
 from config import BASE
 
 ENGINES = ("sqlite", "postgresql")
+announce = partial(print, flush=True)  # what takes minutes says so at once, into a file too
 
 
 def folder():

@@ -132,7 +132,7 @@ def _environment(engine, rows):
     return {"PEER_DATABASE": home.database_url(engine, database(rows), driver="psycopg2")}
 
 
-def ensure(engine, rows, say=print):
+def ensure(engine, rows, say=home.announce):
     """Install what is missing, and fill the table, once; each app makes its own tables in one process."""
     for environment in ("flask", "django"):
         _ensure_environment(environment, say)
