@@ -45,7 +45,6 @@ def tags_of(session, row):
     return sorted(session.scalars(select(Tag.name).join(Tagging, Tagging.tag_id == Tag.id).where(*of_it)))
 
 
-@on_both_engines
 def test_one_stays_with_the_chosen_values_and_the_other_goes(session):
     keep, other = two_contacts(session, email="mendel@example.com")
     merging.merge(
@@ -57,7 +56,6 @@ def test_one_stays_with_the_chosen_values_and_the_other_goes(session):
     assert len(words) == 1 and "mendel@example.com" in words[0]
 
 
-@on_both_engines
 def test_every_link_of_a_contact_moves(session):
     keep, other = two_contacts(session)
     rows = [
@@ -116,7 +114,6 @@ def test_a_campaign_keeps_one_membership_with_the_further_state(session):
     assert sorted(members) == sorted([(campaign.id, keep.id, "answered"), (alone.id, keep.id, "answered")])
 
 
-@on_both_engines
 def test_tags_are_united(session):
     keep, other = two_contacts(session)
     for row, name in ((keep, "vip"), (other, "vip"), (other, "fair")):
@@ -136,7 +133,6 @@ def test_custom_fields_that_link_to_the_record_follow_it(session):
     assert deal.custom == {"broker": keep.id, "note": "x"} and plain.custom == {"broker": keep.id}
 
 
-@on_both_engines
 def test_a_merge_is_one_change_set_with_its_reason(session):
     keep, other = two_contacts(session)
     factories.make(session, "deal", contact=other)
@@ -202,7 +198,6 @@ def test_only_contacts_and_companies_are_merged(session):
 
 
 @pytest.mark.parametrize("foreign", ["keep", "other"])
-@on_both_engines
 def test_who_may_not_write_both_does_not_merge_them(as_person, as_system, foreign):
     with as_system() as session:
         south = world.department(session, "South").id
@@ -237,7 +232,6 @@ def test_what_others_wrote_moves_too_and_stays_theirs(as_person, as_system):
         assert change.change_set.by.name == "Ingrid Solberg"
 
 
-@on_both_engines
 def test_a_link_into_the_dark_may_be_taken_over(as_person, as_system):
     with as_system() as session:
         hidden = factories.make(session, "company", department_id=world.department(session, "South").id)

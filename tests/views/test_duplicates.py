@@ -101,7 +101,6 @@ def test_a_score_is_brought_up_to_date(app, found, as_system):
         assert session.scalars(select(DuplicatePair)).all() == []
 
 
-@on_both_engines
 def test_a_merge_takes_over_what_was_chosen(found, as_system):
     (one, other, _), client, _ = found
     with as_system() as session:
