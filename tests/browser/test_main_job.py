@@ -247,9 +247,12 @@ def test_a_campaign_takes_members_from_a_filtered_list(desk, customer):
     how_many = marketer.page.locator("tbody tr").count()
     assert how_many > 1
 
-    panel = marketer.unfold("Add to a campaign")
-    marketer.main.get_by_label(f"Add all {how_many} contacts of this list to").select_option(label=campaign)
-    marketer.press("Add", within=panel)
+    marketer.choose("With", "all rows that match")
+    marketer.choose("What to do", "Add to a campaign")
+    marketer.press("Go on")
+    marketer.sees(str(how_many))
+    marketer.choose("Campaign", campaign)
+    marketer.press("Add to the campaign")
     assert f"{how_many} contacts were added" in marketer.said
     tile = marketer.page.locator(".stat", has_text="Planned").locator(".stat-value")
     expect(tile).to_have_text(str(how_many))
