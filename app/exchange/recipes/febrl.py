@@ -22,7 +22,9 @@ DERIVED = N_("follows from the birthday")
 def recipe_for(folder):
     """The recipe over the CSV files that lie in this folder."""
     files = sorted(path.name for path in folder.glob("*.csv"))
-    return Recipe(name="febrl", sheets=tuple(_sheet(file) for file in files or ["dataset1.csv"]), check=_check_ids)
+    return Recipe(
+        name="febrl", sheets=tuple(_sheet(file) for file in files or ["dataset1.csv"]), check=_check_ids
+    )
 
 
 def _sheet(file):
