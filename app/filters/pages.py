@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy import (
@@ -275,9 +276,12 @@ def _as_meant(session, query):
 # --------------------------------------------------------------------------------------------- one page
 
 
-def fetch(session, model, query, *what, exactly=False):
-    """One page, as rows of `what`: columns, the id among them, or else entities. `exactly` counts to the end."""
-    what, total, ids = what or (model,), None, None
+def fetch(session, model, query, *what, options=(), exactly=False):
+    """One page, as rows of `what`: columns, the id among them, or else entities. `exactly` counts to the end.
+
+    `options` are those of the SELECT that reads the rows: which links come along.
+    """
+    what, total, ids = What(what or (model,), options), None, None
     if access.reach(query.asker.principal, model).departments == ():
         return Page([], False, 0, query)
     if query.asks_something:
@@ -294,6 +298,24 @@ def fetch(session, model, query, *what, exactly=False):
     if total is None or (exactly and total > most_counted(model, query)):
         total = session.scalar(count(model, query, exactly=exactly))
     return Page(rows[: query.size], len(rows) > query.size, total, query)
+
+
+class What(NamedTuple):
+    """What is read of the rows of a page."""
+
+    columns: tuple
+    options: tuple = ()
+
+    @property
+    def is_entity(self):
+        return len(self.columns) == 1 and isinstance(self.columns[0], type)
+
+    def read(self, session, statement, values=None):
+        """The rows of a statement that selects the columns."""
+        statement = statement.options(*self.options) if self.options else statement
+        return list(
+            session.scalars(statement, values) if self.is_entity else session.execute(statement, values)
+        )
 
 
 def _few(session, model, query):
@@ -327,7 +349,9 @@ def _border(session, model, query):
         return None
     what = (_key(model, query.column), model.id)
     steps = STEPS_BY_ID if query.column == "id" else STEPS
-    ahead = _steps(model, query.sort, reach, what, (), has_value=True, has_last=query.after is not None)
+    ahead = _steps.__wrapped__(
+        model, query.sort, reach, what, (), has_value=True, has_last=query.after is not None
+    )
     last = {"last_value": query.after[0], "last_id": query.after[1]} if query.after else {}
     row = session.execute(ahead.offset(steps), {"wanted": 1, **last}).first()
     return None if row is None else tuple(row)
@@ -384,13 +408,13 @@ def _along(session, model, query, what, tests, wanted, *, has_value):
     )  # the empty ones begin anew
     values = {"wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
     make = _steps.__wrapped__ if tests else _steps
-    cut = (model.id,) if is_split else what
+    cut = (model.id,) if is_split else what.columns
     statement = make(
         model, query.sort, departments, cut, tests, has_value=has_value, has_last=last is not None
     )
     if is_split:
         return _rows(session, model, what, session.scalars(statement, values).all())
-    return _read(session, statement, what, values)
+    return what.read(session, statement, values)
 
 
 @lru_cache(maxsize=1024)
@@ -425,14 +449,9 @@ def _rows(session, model, what, ids):
     """The rows with these ids, in this order."""
     if not ids:
         return []
-    rows = _read(session, select(*what).where(model.id.in_(ids)), what)
+    rows = what.read(session, select(*what.columns).where(model.id.in_(ids)))
     place = {key: number for number, key in enumerate(ids)}
     return sorted(rows, key=lambda row: place[row.id])
-
-
-def _read(session, statement, what, values=None):
-    is_entity = len(what) == 1 and isinstance(what[0], type)
-    return list(session.scalars(statement, values) if is_entity else session.execute(statement, values))
 
 
 def _key(model, name):

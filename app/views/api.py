@@ -7,7 +7,6 @@ answered 409 with both versions.
 
 from flask import abort, jsonify, request
 from flask_babel import gettext
-from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
@@ -41,12 +40,9 @@ class RecordApi(ApiView):
     @allows("see")
     def list(self):
         query = self.view.query_from(request.args)
-        found = filters.fetch(db.session, self.model, query, *{self.model.id, getattr(self.model, query.column)})
+        found = filters.fetch(db.session, self.model, query, options=tuple(self._links()))
         following = filters.cursor_after(found.rows[-1], query) if found.has_more else None
-        ids = [row.id for row in found.rows]
-        known = db.session.scalars(select(self.model).where(self.model.id.in_(ids)).options(*self._links()))
-        rows = sorted(known, key=lambda row: ids.index(row.id))
-        return jsonify(count=found.total, result=self._all_shown(rows), next=following)
+        return jsonify(count=found.total, result=self._all_shown(found.rows), next=following)
 
     @expose("/<int:pk>", methods=["GET"])
     @allows("see")
@@ -121,7 +117,9 @@ class RecordApi(ApiView):
         for name, value in _flat(body).items():
             if name not in known:
                 problems[name] = [gettext("There is no such field, or it cannot be written.")]
-            elif isinstance(value, list | dict) and not (isinstance(value, list) and _takes_several(form[name])):
+            elif isinstance(value, list | dict) and not (
+                isinstance(value, list) and _takes_several(form[name])
+            ):
                 problems[name] = [gettext("This takes a single value.")]
             elif getattr(form[name], "not_visible", False):
                 problems[name] = [gettext("This link leads to a record you may not see; it stays as it is.")]
@@ -156,7 +154,11 @@ class RecordApi(ApiView):
             shown[column.name] = plain(value)
         custom = custom_fields.values_of(fields, row.custom)
         for one in fields:
-            if one.kind == "record" and custom[one.name] is not None and (one.target, custom[one.name]) not in names:
+            if (
+                one.kind == "record"
+                and custom[one.name] is not None
+                and (one.target, custom[one.name]) not in names
+            ):
                 hidden.append(one.key)
                 custom[one.name] = None
         return {**shown, "custom": custom, "not_visible": hidden}
