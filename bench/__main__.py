@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ EXPORTED_MEGABYTES = 512
 
 def main(argv=None):
     args = _arguments(argv)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # who is stopped ends the servers he has started
     results = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": {
@@ -219,4 +223,7 @@ def _arguments(argv):
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # who is stopped ends the servers he has started
     sys.exit(main())
