@@ -293,6 +293,27 @@ def print_weights():
                 )
             )
         print(f"}}  # fmt: skip\n{word}_BIAS = {bias}")
+    for at_least in range(50, 95, 5):
+        print(
+            f"# KEPT = {at_least}: mean F1 {mean_f1(contacts, at_least):.4f} with the weights as they stand"
+        )
+
+
+def mean_f1(lists, at_least):
+    """How well the weights as they stand find contacts at this threshold, on average over these lists."""
+    kind, total = duplicates.KINDS[Contact], 0.0
+    for records in lists:
+        prepared = [kind.prepared(record) for record in records]
+
+        def compare(pair, prepared=prepared):
+            return kind.compare(prepared[pair[0]], prepared[pair[1]])
+
+        compared = {pair: compare(pair) for pair in pairs_of(prepared, kind.keys_of)}
+        likely = {pair: seen for pair, seen in compared.items() if seen.score >= at_least}
+        duplicates.link_thirds(likely, compare, at_least)
+        true = true_pairs(records)
+        total += 2 * len(true & likely.keys()) / (len(true) + len(likely))
+    return total / len(lists)
 
 
 def learn(crowds, prepare, levels_of, keys_of, *, rounds=40, seed=5, strangers=3):
