@@ -46,9 +46,7 @@ EXPORTED_MEGABYTES = 512
 
 def main(argv=None):
     args = _arguments(argv)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # who is stopped ends the servers he has started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops it ends its servers, too
     results = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": {
@@ -223,7 +221,5 @@ def _arguments(argv):
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # who is stopped ends the servers he has started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops it ends its servers, too
     sys.exit(main())
