@@ -12,6 +12,7 @@ from app.exchange import files, formulas
 from app.exchange.workbook import LONGEST, workbook
 from tests import factories
 from tests.databases import on_both_engines
+from tests.prove import exports
 
 ODD = "=1+1", "+49 30 123", "-x", "@SUM(A1)", "\tx", "'=x", "''+", "'plain", "＝1"
 
@@ -162,3 +163,10 @@ def test_cards_are_escaped_and_folded_and_can_be_imported(people, client_for):
     assert records[0]["Notes"] == "=1+1\nsecond; line, “quoted”"
     assert records[0]["Phone"] == "+49 30 123" and records[0]["Company"] == "Ernst Handel"
     assert records[1]["Date of birth"] == "1899-05-06" and records[3]["Company"] == ""
+
+
+def test_the_proof_of_large_exports_runs_in_small():
+    outcomes = exports.prove("sqlite", [20, 400])
+    assert [outcome.faults for outcome in outcomes] == [[]] * 4
+    assert [outcome.arrived for outcome in outcomes] == [20, 20, 400, 400]
+    assert "arrived" in exports.table(outcomes)
