@@ -88,6 +88,13 @@ def undo(session, change_set_id, *, why=None, root=None, progress=lambda done, t
     return Undone(own if undoing.restored else None, undoing.restored, left)
 
 
+def is_large(session, change_set_id, rows):
+    """Whether a set has more changes than so many, seen or not: whether its undo takes time."""
+    some = select(_CHANGES.c.id).where(_CHANGES.c.change_set_id == change_set_id).limit(rows + 1).subquery()
+    count = select(func.count()).select_from(some)
+    return session.connection().execute(count, execution_options={DOOR: True}).scalar() > rows
+
+
 def _those_seen(session, change_set_id, left):
     """Those whose changes the principal may see; the others are nobody's business here."""
     by_entity = defaultdict(dict)
@@ -227,11 +234,11 @@ class _Undoing:
         """One chunk of rows with which the same was done."""
         if kind == "add":
             rows = self._without_parts_of_added(model, rows)
+        rows = self._keep_back(rows, self._beyond(model, kind, rows))
         self._lock(model, rows)
         rows = self._keep_back(rows, self._touched(model, rows))
         rows = self._keep_back(rows, self._frozen(model, kind, rows))
         rows = self._keep_back(rows, {net.record_id: WITH_OTHERS for net in rows if _unit(net) in self.held})
-        rows = self._keep_back(rows, self._beyond(model, kind, rows))
         self._go(model, kind, rows)
 
     def _go(self, model, kind, rows, *, is_last=False):
@@ -459,7 +466,8 @@ class _Undoing:
         within = keys if condition is access.EVERY_ROW else set()
         if condition is not access.EVERY_ROW and condition is not access.NO_ROW:
             within = self._there(model, keys, condition)
-        return dict.fromkeys(keys - within, NOT_YOURS)
+        beyond = keys - within
+        return dict.fromkeys(beyond and self._there(model, beyond), NOT_YOURS)  # of what is gone, others tell
 
     def _without_target(self, model, kind, rows):
         """Rows whose old links lead to what is not there: not any more, or not yet."""

@@ -230,6 +230,14 @@ def test_what_is_undone_already_is_not_undone_again(deed, take_back, as_system):
         assert session.scalar(select(func.count(ChangeSet.id)).where(ChangeSet.undoes_id == done["id"])) == 1
 
 
+def test_a_colleague_who_undoes_again_is_told_of_nothing(deed, take_back):
+    with deed("rep.north") as (session, done):
+        world.company(session)
+    take_back(done, "rep.north")
+    again = take_back(done, "rep.north")
+    assert (again.change_set_id, again.rows, again.left) == (None, 0, [])
+
+
 def test_an_undo_is_one_change_set_that_says_whose_and_what_it_undoes(deed, take_back, as_system):
     with deed("rep.north") as (session, done):
         world.company(session)

@@ -112,17 +112,17 @@ class ChangeView(PageView):
         """First a look at what would go back and what would stay, and why; then, by POST, the deed."""
         change_set, root = self.find(pk), _root(request.values.get("only", ""))
         counts = _counts(pk)
-        rows = sum(number for _, _, _, number in counts) if root is None else 0
+        is_job = root is None and undo.is_large(db.session, pk, AT_ONCE)
         if request.method == "POST":
-            return self._take_back(change_set, root, is_job=rows > AT_ONCE)
-        tried = _tried(pk, root) if rows <= AT_ONCE else None
+            return self._take_back(change_set, root, is_job=is_job)
+        tried = None if is_job else _tried(pk, root)
         return self.page(
             "changes/undo.html",
             change_set=change_set,
             who=history.who(change_set),
             door=history.door_of(change_set),
             counts=counts,
-            rows=rows,
+            rows=sum(number for _, _, _, number in counts),
             only=request.args.get("only", "") if root else "",
             tried=_restored(tried) if tried else None,
             left=_left(tried) if tried else [],
