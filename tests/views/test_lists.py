@@ -165,3 +165,28 @@ def test_the_count_stops_and_goes_on_when_asked(client_for, three, monkeypatch):
     assert "2+" in page.text
     exact = next(link for link in page.links if "count=exact" in link)
     assert "2+" not in client.get(exact).text
+
+
+def test_nonsense_in_the_panel_and_the_filter_is_answered_calmly(client_for):
+    client = client_for("rep.north")
+    for path in ("/companies/", "/contacts/", "/deals/", "/staff/"):
+        for query in (
+            "filters=open&column=nothing",
+            "filters=open&column=id.id.id",
+            "filters=open&column=custom.x",
+            "column=id&operator=has&value=1",
+            "column=id&operator=between&value=1",
+            "column=id&operator=is&value=" + "9" * 5000,
+            "column=created_at&operator=during&value=%00",
+            "column=id&operator=is&value=1&beside=99999999999",
+            "column=tag&operator=is&value=x",
+            "where=" + "(" * 4001,
+            "where=id+is+%ED%A0%80",
+            "where=any+any+any",
+            "where=id+is+1&where=id+is+%22",
+            "created_at.during=last+99999+years",
+            "created_at.older=9999+years",
+            "created_at.min=0001-01-01&created_at.max=9999-12-31",
+            "count=exact&q=%25&sort=id&after=WzEsIDFd",
+        ):
+            assert client.get(f"{path}?{query}", status=None).status in (200, 302, 400), (path, query)
