@@ -1,7 +1,7 @@
 """A browser without a screen that checks every page it opens, and fills in forms as people do."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from html.parser import HTMLParser
 
 from flask import has_app_context
@@ -157,6 +157,8 @@ class Client:
     def __init__(self, app):
         self.app = app
         self.browser = app.test_client()
+        # Every answer is read to its end, as browsers do: one that streams lets go of its session only then.
+        self.browser.open = partial(self.browser.open, buffered=True)
         self.username = None
         self.csrf_token = None
 

@@ -442,7 +442,13 @@ class World:
             job = self.canaries.row(models.Job, kind="export", state="done", **own)
             self._add(session, name, job)
             file = self.canaries.row(
-                models.JobFile, job_id=job.id, role="result", media_type="text/csv", sha256="0", size=1, content=b"x"
+                models.JobFile,
+                job_id=job.id,
+                role="result",
+                media_type="text/csv",
+                sha256="0",
+                size=1,
+                content=b"x",
             )
             message = self.canaries.row(models.OutboxMessage, channel="mail", state="sent", due_at=NOW, **own)
             self._add(session, name, file, message)
@@ -489,7 +495,16 @@ def undeclared_tables(metadata=Model.metadata):
             continue
         if sight not in ("scoped", "reference"):
             faults.append(f"{table.name} declares no sight")
-        known = (*MAIN, *PARTS, *THEIR_OWN, "document", "external_key", "search_entry", "change", "change_set")
+        known = (
+            *MAIN,
+            *PARTS,
+            *THEIR_OWN,
+            "document",
+            "external_key",
+            "search_entry",
+            "change",
+            "change_set",
+        )
         known += ("tagging", "duplicate_pair")
         if sight == "scoped" and table.name not in known:
             faults.append(f"{table.name} is scoped, but the audit knows no rule for it")
@@ -514,6 +529,15 @@ def unguarded_routes(app):
 
 VIEWS = {entry.view.__name__: entry.view for entry in (*MENU, *MENU_MORE)}
 VIEWS |= {view.__name__: view for view in OFF_MENU} | {api.__name__: api for api in APIS}
+
+
+def model_of(view):
+    """Whose ids stand in the addresses of a view or an API."""
+    if hasattr(view, "record_view"):
+        return view.record_view.model
+    return getattr(view, "model", None) or ENTITIES[view.entity]
+
+
 PAGE = 10  # rows a list page: small enough that lists have a next one
 
 
@@ -651,10 +675,10 @@ class Audit:
 
     def _walk_rule(self, rule):
         view = VIEWS.get(rule.endpoint.split(".")[0])
-        if rule.arguments - {"pk"}:
+        if rule.arguments - {"pk", "file_id"}:
             raise AuditFailed(f"{rule.rule}: the audit does not know what to put into it")
         if rule.arguments:
-            self._records(rule, getattr(view, "model", None) or view.record_view.model)
+            self._records(rule, model_of(view))
         else:
             self._pages(rule, view)
 
@@ -752,14 +776,24 @@ class Audit:
             if is_foreign and turn % self.thin:
                 continue
             # What these show stands in lists and sheets, too: where time is short, not every one is opened.
-            if rule.endpoint.endswith((".as_of", "ChangeView.show", "ChangeView.undo")) and turn % self.thin**2:
+            if (
+                rule.endpoint.endswith((".as_of", "ChangeView.show", "ChangeView.undo"))
+                and turn % self.thin**2
+            ):
                 continue
-            page = self.open(rule.rule.replace("<int:pk>", str(key)))
+            url = rule.rule.replace("<int:pk>", str(key))
+            if "<int:file_id>" in url:
+                files = self.ask(f"SELECT id FROM job_file WHERE job_id = {int(key)} ORDER BY id LIMIT 1")
+                url = url.replace("<int:file_id>", str(files[0][0] if files else 1))
+            page = self.open(url)
             if table not in self.visible_now:
                 continue
             if key not in self.visible_now[table] and page.status not in (403, 404):
                 self.outcome.out_of_place.append(f"{self.account}: {page.url} answers {page.status}")
-            needs_more = rule.endpoint.endswith((".edit", ".fields", ".lose", ".undo"))  # than the right to look
+            # Than the right to look: to change it, or that it is an import.
+            needs_more = (
+                rule.endpoint.endswith((".edit", ".fields", ".lose", ".undo")) or "Import" in rule.endpoint
+            )
             if key in self.visible_now[table] and page.status in (403, 404) and not needs_more:
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
 
@@ -886,7 +920,7 @@ class Audit:
             view = VIEWS.get(rule.endpoint.split(".")[0])
             if "pk" not in rule.arguments or turn % self.thin:
                 continue
-            model = getattr(view, "model", None) or view.record_view.model
+            model = model_of(view)
             foreign = self._foreign(model.__tablename__)
             if foreign is None:
                 continue

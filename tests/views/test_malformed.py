@@ -153,7 +153,9 @@ class House:
             page = self.client(entity).get(f"{view.route_base}/?size=200&sort=-id")
             keys = [re.fullmatch(rf"{view.route_base}/(\d+)", link) for link in page.links]
             found[entity] = sorted({int(key[1]) for key in keys if key}, reverse=True)
-            assert found[entity], f"the demo holds no {entity} for {WORKERS.get(entity, 'admin')}"
+            # Of jobs, the trash and the like there may be none: then it is somebody else's, or nobody's.
+            assert found[entity] or entity not in WORKERS, f"the demo holds no {entity}"
+            found[entity] = found[entity] or [1]
         return found
 
     def client(self, entity):

@@ -22,6 +22,8 @@ from app.models import (
     Pipeline,
     Product,
     Stage,
+    Tag,
+    Tagging,
     TaxRate,
     Ticket,
 )
@@ -52,6 +54,8 @@ VAT_CODES = {
     "Austria": "AT",
 }
 
+TAGS = {"Key account": "violet", "Newsletter": "blue", "At risk": "red"}
+
 # How many deals stand where.
 WON, LOST = 56, 22
 OPEN = {"New": 17, "Qualified": 15, "Proposal": 14, "Negotiation": 11}
@@ -70,6 +74,7 @@ def write_company(session, staff, *, today, currency, payment_days):
     writer.write_tickets()
     writer.write_campaigns()
     writer.write_activities()
+    writer.write_tags()
 
 
 class _Writer:
@@ -82,6 +87,16 @@ class _Writer:
         self.words = _words()
         self.products, self.companies, self.deals, self.tickets = {}, [], [], []
         self.contacts = {}  # company -> its contacts
+
+    def write_tags(self):
+        """A few words on every few companies."""
+        for (name, color), every in zip(TAGS.items(), (5, 7, 11), strict=True):
+            tag = Tag(name=name, color=color)
+            self.session.add(tag)
+            self.session.flush()
+            self.session.add_all(
+                Tagging(tag_id=tag.id, entity="company", record_id=company.id) for company in self.companies[::every]
+            )
 
     # ---------------------------------------------------------------- goods and people
 
