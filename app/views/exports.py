@@ -52,7 +52,8 @@ class ExportRoutes:
         name = f"{self.route_base.strip('/')}-{today().isoformat()}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         # With its context, the request keeps its session, and with it the person for whom it reads, to the last row.
-        return Response(stream_with_context(body), mimetype=FORMATS[kind][1], headers=headers)
+        body = stream_with_context(_letting_go(db.session(), body))
+        return Response(body, mimetype=FORMATS[kind][1], headers=headers)
 
     def _exported(self):
         """The SELECT of all rows that the list goes through, in its order."""
@@ -97,6 +98,14 @@ class ExportRoutes:
             "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
             "links": [(key, gettext(words)) for key, words in LINKS.items()],
         }
+
+
+def _letting_go(session, body):
+    """The body, after which the session gives its connection back: the request's own end has passed by then."""
+    try:
+        yield from body
+    finally:
+        session.close()
 
 
 def with_args(path, args):
