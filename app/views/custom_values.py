@@ -281,7 +281,7 @@ def clashes(form, row):
     fields = [
         field for field in form if hasattr(field, "custom") and not getattr(field, "not_visible", False)
     ]
-    theirs = row.custom or {}
+    theirs = getattr(row, "custom", None) or {}  # not every kind of record takes custom fields
     differing = [field for field in fields if field.data != theirs.get(field.custom.name)]
     both = [theirs, {field.custom.name: field.data for field in differing}]
     names = custom_fields.names_of(db.session(), [field.custom for field in differing], both)

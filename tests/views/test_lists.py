@@ -126,7 +126,7 @@ def test_the_panel_finds_a_linked_record_by_its_name(client_for, three, as_syste
 
 def test_a_misspelt_search_says_what_it_shows_instead(client_for, three):
     page = client_for("rep.north").get("/companies/?q=addler")
-    assert "Nothing is called “addler”; shown is adler." in page.text
+    assert "Nothing is called “addler”. Shown is what is spelt almost like it." in page.text
     assert "Adler" in page
 
 
