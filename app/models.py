@@ -809,7 +809,7 @@ class Document(Row):
 
 
 class ExternalKey(Row):
-    """Under which id another system knows a record of ours; imports match by it. Whoever may edit the record keeps it."""
+    """Under which id another system knows a record of ours; imports match by it. Who may edit the record keeps it."""
 
     __tablename__ = "external_key"
     __sight__ = "scoped"

@@ -964,8 +964,13 @@ class Audit:
         return (table, column) not in NOT_SHOWN
 
 
-# Written once and handed on by other ways than a page.
-NOT_SHOWN = set()
+# Written once and handed on by other ways than a page, or shown only while a job is running or has failed.
+NOT_SHOWN = {
+    ("job", "note"),
+    ("job", "error"),
+    ("outbox_message", "address"),
+    ("outbox_message", "error"),
+}
 
 
 def main():
