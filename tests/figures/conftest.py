@@ -1,9 +1,11 @@
 """A random firm on each engine, and the eyes to look at it with."""
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from app import access
-from app.extensions import db
+from app.commands.upgrade import MIGRATIONS
 from tests import databases
 from tests.figures import world
 
@@ -26,9 +28,18 @@ def firm(request):
     """The same firm on each engine, without the triggers: they forbid to invent a past."""
     with databases.fresh_database(request.param, "blank") as database, databases.app_on(database) as app:
         with app.app_context():
-            with db.engine.connect().execution_options(**{access.DOOR: True}) as connection:
-                db.metadata.create_all(connection)
-                connection.commit()
+            command.upgrade(Config(MIGRATIONS), "head")
+            with database.raw() as connection:
+                _drop_triggers(connection.cursor(), request.param)
             with access.system_session("a random firm") as session:
                 world.build(session, seed=20261122)
         yield Firm(app)
+
+
+def _drop_triggers(cursor, engine):
+    if engine == "sqlite":
+        cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")
+    else:
+        cursor.execute("SELECT tgname, 'ON ' || tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal")
+    for name, where in cursor.fetchall():
+        cursor.execute(f"DROP TRIGGER {name} {where}")
