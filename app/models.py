@@ -880,7 +880,9 @@ class Change(Row):
         Index("ix_change_root", "root_entity", "root_id", "id"),
         Index("ix_change_record", "entity", "record_id", "id"),  # what was done to a row since
         Index("ix_change_of_set", "change_set_id", "entity", "record_id", "id"),
-        Index("ix_change_deletion", "id", sqlite_where=_IS_DELETION, postgresql_where=_IS_DELETION),  # the trash
+        Index(
+            "ix_change_deletion", "id", sqlite_where=_IS_DELETION, postgresql_where=_IS_DELETION
+        ),  # the trash
     )
 
 
@@ -1161,13 +1163,132 @@ class OutboxMessage(Row):
         return f"{self.channel}: {self.address}"
 
 
+# --------------------------------------------------------------------------------------------- the door
+#
+# What sign-in keeps of its own: no business rows, so no `Row`s. `sessions.py`, `security.py` and `throttle.py` read and
+# write them in system sessions; besides, only those who hold the accounts may see them.
+
+
+class Account(Model):
+    """What the house adds to an account of FAB's: since when its password stands, and whether it must be replaced."""
+
+    __tablename__ = "account"
+    __table_args__ = {}
+
+    user_id = mapped_column(ForeignKey("ab_user.id"), primary_key=True, autoincrement=False)
+    password_at = mapped_column(Moment, nullable=True)
+    must_change = mapped_column(Boolean, nullable=False, default=False)
+
+
+class OldPassword(Model):
+    """A password that was, as its hash: so that it is not taken again at once."""
+
+    __tablename__ = "old_password"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = mapped_column(ForeignKey("ab_user.id"), nullable=False, index=True)
+    password = mapped_column(String(256), nullable=False)
+    at = mapped_column(Moment, nullable=False)
+
+
+class LoginSession(Model):
+    """Somebody signed in, in one browser or program. The row goes when the session ends; there is no other copy of it.
+
+    The cookie or token holds a random id, the row only its hash. `stamp` stands for the password and roles it was begun
+    with. While `waits_for` names something, the sign-in is not finished, and the session opens nothing else.
+    """
+
+    __tablename__ = "login_session"
+
+    id = mapped_column(Integer, primary_key=True)
+    token_hash = mapped_column(String(64), nullable=False)
+    user_id = mapped_column(ForeignKey("ab_user.id"), nullable=False, index=True)
+    kind = mapped_column(String(20), nullable=False)  # "browser" or "token"
+    method = mapped_column(String(20), nullable=False)  # "password", "ldap", "oidc" …
+    waits_for = mapped_column(String(20), nullable=True)
+    second_factor_at = mapped_column(Moment, nullable=True)
+    stamp = mapped_column(String(64), nullable=False)
+    created_at = mapped_column(Moment, nullable=False)
+    seen_at = mapped_column(Moment, nullable=False)
+    address = mapped_column(String(45), nullable=False)
+    device = mapped_column(String(120), nullable=False)
+
+    __table_args__ = (UniqueConstraint("token_hash"), {"sqlite_autoincrement": True})
+
+
+class AccountEvent(Model):
+    """One thing that happened to an account: sign-ins, refusals, new passwords, other roles. Only ever added to."""
+
+    __tablename__ = "account_event"
+
+    id = mapped_column(Integer, primary_key=True)
+    at = mapped_column(Moment, nullable=False)
+    user_id = mapped_column(ForeignKey("ab_user.id"), nullable=True)  # None: a name that nobody has
+    kind = mapped_column(String(40), nullable=False)
+    by_id = mapped_column(ForeignKey("ab_user.id"), nullable=True)  # None: the system
+    door = mapped_column(String(20), nullable=False)
+    address = mapped_column(String(45), nullable=True)
+    device = mapped_column(String(120), nullable=True)
+    details = mapped_column(JSON, nullable=False, default=dict)
+
+    __table_args__ = (
+        Index("ix_account_event_user", "user_id", "id"),
+        Index("ix_account_event_at", "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class PasswordLink(Model):
+    """A link sent by mail with which a forgotten password is replaced, once. The row holds only its secret's hash."""
+
+    __tablename__ = "password_link"
+
+    id = mapped_column(Integer, primary_key=True)
+    token_hash = mapped_column(String(64), nullable=False)
+    user_id = mapped_column(ForeignKey("ab_user.id"), nullable=False, index=True)
+    ends_at = mapped_column(Moment, nullable=False)
+
+    __table_args__ = (UniqueConstraint("token_hash"), {"sqlite_autoincrement": True})
+
+
+class Guess(Model):
+    """One try of a secret, counted before it is looked at. `key` says whose try it counts as; see `throttle.py`."""
+
+    __tablename__ = "guess"
+
+    id = mapped_column(Integer, primary_key=True)
+    key = mapped_column(String(100), nullable=False)
+    kind = mapped_column(String(20), nullable=False)
+    at = mapped_column(Moment, nullable=False)
+
+    __table_args__ = (
+        Index("ix_guess_key", "key", "at"),
+        Index("ix_guess_at", "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class KnownPlace(Model):
+    """A network or browser from which somebody has signed in: strangers' guesses do not lock him out from there."""
+
+    __tablename__ = "known_place"
+    __table_args__ = {}
+
+    user_id = mapped_column(ForeignKey("ab_user.id"), primary_key=True, autoincrement=False)
+    place = mapped_column(String(80), primary_key=True)
+    seen_at = mapped_column(Moment, nullable=False)
+
+
 # Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.
 INDEX_TABLES = frozenset({SEARCH_WORDS.name})
 
-# FAB's own tables, named one by one: a new one that comes with an update must be judged before it is used.
+# FAB's own tables, named one by one: a new one that comes with an update must be judged before it is used …
 SECURITY_TABLES = frozenset(
     "ab_api_key ab_group ab_group_role ab_permission ab_permission_view ab_permission_view_role ab_register_user "
-    "ab_role ab_user ab_user_group ab_user_role ab_view_menu".split()
+    "ab_role ab_user ab_user_group ab_user_role ab_view_menu "
+    # … and what the door keeps beside them.
+    "account account_event guess known_place login_session old_password password_link".split()
 )
 
 ENTITIES = {

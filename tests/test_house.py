@@ -26,7 +26,7 @@ APP = ROOT / "app"
 LAYERS = [
     {"extensions", "roles", "formats"},
     {"models"},
-    {"security", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"},
+    {"security", "sessions", "throttle", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"},
     {"rules"},
     {"figures", "documents", "exchange"},
     {"jobs"},

@@ -320,7 +320,10 @@ STOREYS = (
     {"config", "app.roles"},
     {"app.extensions"},
     {"app.models"},
-    {"app.security", "app.access", "app.ledger", "app.search", "app.custom", "app.filters", "app.formats"},
+    {
+        *("app.security", "app.sessions", "app.throttle", "app.access", "app.ledger"),
+        *("app.search", "app.custom", "app.filters", "app.formats"),
+    },
     {"app.bulk", "app.past"},
     {"app.undo"},
     {"app.rules"},
