@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     FromClause,
     Select,
@@ -33,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import LoaderCriteriaOption
+from sqlalchemy.orm import Load, LoaderCriteriaOption
 from sqlalchemy.sql.elements import ColumnClause, TextClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
@@ -86,9 +88,28 @@ class Sight(LoaderCriteriaOption):
         bindparams.extend(own)
         return key
 
+    def __init__(self, entity, condition, **more):
+        for element in iterate(condition):
+            if type(element) is BindParameter:
+                element.__class__ = Value
+        super().__init__(entity, condition, **more)
+
     def _resolve_where_criteria(self, entity):
         condition = super()._resolve_where_criteria(entity)
         return entity._adapter.traverse(condition) if entity.is_aliased_class else condition
+
+
+class Value(BindParameter):
+    """A value of a condition of sight. Two are compared as they are: SQLAlchemy would make an SQL expression of it.
+
+    With each statement it looks up every value of a condition among those of the compiled one.
+    """
+
+    inherit_cache = True
+    __hash__ = BindParameter.__hash__
+
+    def __eq__(self, other):
+        return hash(self) == hash(other)
 
 
 @dataclass(frozen=True)
@@ -136,6 +157,11 @@ class Principal:
     def sight_of(self, table):
         """The loader criteria of this principal for a scoped table; None where every row is seen."""
         return _sight(self, table)
+
+    @cached_property
+    def sighted(self):
+        """Statement -> (it with this principal's conditions, their tables), for those statements that are kept."""
+        return WeakKeyDictionary()
 
     def options_for(self, tables):
         """The loader criteria that a statement over these scoped tables needs."""
@@ -442,27 +468,40 @@ def _look_through_the_rule(state):
         )
     if not state.is_orm_statement:
         return  # the net looks at it
-    tables = _scoped_tables(state.statement)
+    known = principal.sighted.get(state.statement)
+    if known is None:
+        known = principal.sighted[state.statement] = _sighted(principal, state.statement)
+    statement, tables = known
     state.update_execution_options(**{SIGHTED: tables})
-    if state.is_column_load:
-        return  # a row this session holds already
-    present = set(state.statement._with_options)
+    if not state.is_column_load:  # else it is a row that this session holds already
+        state.statement = statement
+
+
+def _sighted(principal, statement):
+    """(the statement with the conditions of sight that it needs, the tables that they are on)."""
+    tables = _scoped_tables(statement)
+    present = set(statement._with_options)
     missing = [option for option in principal.options_for(tables) if option not in present]
-    if missing:
-        state.statement = state.statement.options(*missing)
+    return statement.options(*missing) if missing else statement, tables
 
 
 def _scoped_tables(statement):
-    """The scoped tables whose entities a statement names. All of them, where eager loads may bring in more.
+    """The scoped tables whose entities a statement names, and those that its eager loads bring in.
 
     Only the needed conditions are added, because each costs time. Should this overlook one, the net sees the table's
     name in the finished SQL and refuses.
     """
-    if any(
-        not isinstance(option, LoaderCriteriaOption) for option in getattr(statement, "_with_options", ())
-    ):
-        return SCOPED
     names = set()
+    for option in getattr(statement, "_with_options", ()):
+        if isinstance(option, Load):
+            names.update(
+                one.mapper.local_table.name
+                for element in option.context
+                for one in element.path.path
+                if hasattr(one, "mapper")
+            )
+        elif not isinstance(option, LoaderCriteriaOption):
+            return SCOPED
     for element, entity in _elements(statement):
         if entity is not None:
             names.add(entity.mapper.local_table.name)

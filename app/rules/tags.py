@@ -1,6 +1,6 @@
 """Tags: words that people stick on records. Who may edit a record may set its tags and take them off."""
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select
 
 from app import bulk, search
 from app.access import DOOR
@@ -10,15 +10,32 @@ from app.models import ENTITIES, Tag, Tagging
 from app.rules import RuleBroken, values
 
 LONGEST = Tag.__table__.c.name.type.length
+_TAG, _TAGGING = Tag.__table__, Tagging.__table__
+_AROUND = (
+    select(_TAG.c.id, _TAG.c.name, _TAG.c.color, _TAGGING.c.id.label("tagging_id"))
+    .select_from(_TAG)
+    .outerjoin(
+        _TAGGING,
+        and_(
+            _TAGGING.c.tag_id == _TAG.c.id,
+            _TAGGING.c.entity == bindparam("entity"),
+            _TAGGING.c.record_id == bindparam("record_id"),
+        ),
+    )
+    .order_by(_TAG.c.name)
+)
 # Whose records take tags: those that belong to a department.
 TAGGED = tuple(entity for entity in TAKERS if ENTITIES[entity].__sight__ == "scoped")
 
 
 def around(session, row):
-    """Every tag, by name, and whether it is on this record: one SELECT for what is shown and what may be chosen."""
-    on_it = and_(Tagging.tag_id == Tag.id, Tagging.entity == row.__tablename__, Tagging.record_id == row.id)
-    statement = select(Tag, Tagging.id).outerjoin(Tagging, on_it).order_by(Tag.name)
-    return [(tag, tagging_id is not None) for tag, tagging_id in session.execute(statement)]
+    """Every tag (id, name, color), by name, and whether it is on this record: one SELECT for all that is shown.
+
+    The row has come through the rule of sight, and its tags are seen with it.
+    """
+    this = {"entity": row.__tablename__, "record_id": row.id}
+    found = session.connection().execute(_AROUND, this, execution_options={DOOR: True})
+    return [(tag, tag.tagging_id is not None) for tag in found]
 
 
 def named(session, text, *, may_create):

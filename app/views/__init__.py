@@ -1,12 +1,13 @@
 """What the browser sees. MENU is the site map: every view stands in it, in the order people read it."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from flask import current_app, g, request
 from flask_babel import get_locale, gettext
 
 from app.extensions import N_
-from app.views import base, errors, marks, reading
+from app.views import base, errors, marks, reading, templating
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
 from app.views.campaigns import CampaignView
@@ -77,6 +78,7 @@ APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 def install(app):
     """Register every view, the error pages, and what all templates share."""
     builder = base.install(app)
+    templating.install(app)
     for view in [*(entry.view for entry in [*MENU, *MENU_MORE]), *OFF_MENU]:
         builder.add_view_no_menu(view)
     for api in APIS:
@@ -89,27 +91,43 @@ def install(app):
 
 
 def _shared():
-    principal = g.get("principal")
+    principal, lang = g.get("principal"), str(get_locale() or "en")
     return {
         "principal": principal,
-        "lang": str(get_locale() or "en"),
-        "menu": _menu(MENU, principal),
-        "menu_more": _menu(MENU_MORE, principal),
+        "lang": lang,
+        "site_map": _site_map(*_menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }
 
 
-def _menu(entries, principal):
-    return [
-        {
-            "label": gettext(entry.label),
-            "icon": entry.icon,
-            "href": entry.path,
-            "active": request.path.startswith(f"/{entry.path.split('/')[1]}/"),
-        }
-        for entry in entries
-        if principal is not None
-        and principal.may(entry.verb, entry.view.entity or entry.view.model.__tablename__)
-    ]
+def _menus(principal):
+    """The entries that the principal may see: of the menu, and of what stands below it."""
+    return tuple(
+        tuple(
+            entry
+            for entry in entries
+            if principal.may(entry.verb, entry.view.entity or entry.view.model.__tablename__)
+        )
+        for entries in (MENU, MENU_MORE)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _site_map(menu, menu_more, section, _lang):
+    """The site map drawn: the same for all who see these entries and read this language, in a section of the pages."""
+    navigation = current_app.jinja_env.get_template("components/navigation.html").module.navigation
+    drawn = (
+        [
+            {
+                "label": gettext(entry.label),
+                "icon": entry.icon,
+                "href": entry.path,
+                "active": entry.path.split("/")[1] == section,
+            }
+            for entry in entries
+        ]
+        for entries in (menu, menu_more)
+    )
+    return navigation(*drawn)
 
 
 CONTENT_SECURITY_POLICY = (

@@ -1,0 +1,65 @@
+"""Jinja and Babel, spared what they do anew for every page: modules of components, catalogues, addresses of files."""
+
+from functools import cache, lru_cache
+
+from flask import g, url_for
+from flask_babel import Domain, get_translations
+from jinja2 import Template
+from markupsafe import Markup
+
+
+class Component(Template):
+    """A template whose macros are made once: all of ours share the globals of one environment.
+
+    Jinja compares those globals, name by name, each time that one template imports another.
+    """
+
+    def _get_default_module(self, ctx=None):
+        if self._module is None:
+            self._module = self.make_module()
+        return self._module
+
+
+class Catalogues(Domain):
+    """The catalogues of all languages; which one a request speaks is found out once, until it speaks another."""
+
+    def get_translations(self):
+        # Babel forgets this attribute itself wherever the language changes: `force_locale`, `refresh`.
+        spoken = getattr(g, "_flask_babel", None) if g else None
+        if spoken is None:
+            return super().get_translations()
+        found = getattr(spoken, "babel_translations", None)
+        if found is None:
+            found = spoken.babel_translations = super().get_translations()
+        return found
+
+
+def say(text, **values):
+    """`_` of the templates: a text in the reader's language, with these values escaped into it."""
+    translations = get_translations()
+    return _said(translations, text) % values if values else _said_plainly(translations, text)
+
+
+@lru_cache(maxsize=10_000)
+def _said(translations, text):
+    return Markup(translations.ugettext(text))
+
+
+@lru_cache(maxsize=10_000)
+def _said_plainly(translations, text):
+    return _said(translations, text) % {}
+
+
+@cache
+def asset(filename):
+    """The address of a file that all pages share."""
+    return url_for("static", filename=filename)
+
+
+def install(app):
+    """Have the app's pages drawn so; call once Babel is there, before any template is."""
+    app.extensions["babel"].instance.domain_instance = Catalogues(
+        domain=app.extensions["babel"].default_domain
+    )
+    app.jinja_env.template_class = Component
+    app.jinja_env.globals.update(_=say, asset=asset)
