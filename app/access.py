@@ -692,6 +692,21 @@ def vouched(statement):
     return statement._annotate({VOUCHED: True})
 
 
+def lies_within(principal, verb, model):
+    """`allowed`, as a condition in a statement on `model` of the principal's own session.
+
+    Whether what an activity speaks of is seen, is asked of other tables, whose rows do not come out either.
+    """
+    if not getattr(model, "__subjects__", ()):
+        return allowed(principal, verb, model)
+    row = model.__table__.alias()
+    condition = allowed(principal, verb, model, row.c)
+    if condition is EVERY_ROW or condition is NO_ROW:
+        return condition
+    same = vouched(select(row.c.id).where(row.c.id == model.id, condition).correlate(model.__table__))
+    return same.scalar_subquery().is_not(None)
+
+
 def _vouched_names(statement):
     """The scoped tables that vouched subselects of a statement read."""
     names = set()

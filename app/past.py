@@ -85,10 +85,12 @@ class Net:
         if later.is_there != self.has_been:
             return False
         after = {**self.after, **later.after} if later.is_there else {}
+        names = {
+            *self.before,
+            *(() if self.is_there else later.after),
+        }  # one that came back may have got more
         return not self.has_been or all(
-            is_same(self.model, name, before, after.get(name))
-            for name, before in self.before.items()
-            if name != "version"
+            is_same(self.model, name, self.before.get(name), after.get(name)) for name in names - {"version"}
         )
 
     def values_before(self, names=None):

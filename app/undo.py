@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import UniqueConstraint, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from app import access, bulk, ledger
+from app import access, bulk, ledger, security  # noqa: F401 - accounts: links lead to their table
 from app.access import DOOR
 from app.extensions import N_
 from app.models import ENTITIES, Change, ChangeSet, Invoice, Staff

@@ -26,6 +26,7 @@ from app.rules import deals, invoices, merging
 from tests import databases
 from tests.databases import on_both_engines
 from tests.prove import undo as random_work
+from tests.prove import undo_by_name as by_name
 from tests.prove.undo import state_of
 from tests.rules import world
 
@@ -371,6 +372,22 @@ def test_a_name_that_changed_hands_within_the_set_changes_them_back(deed, state,
     assert state() == before
 
 
+def test_what_was_brought_back_and_worked_on_since_is_listed(deed, state, take_back):
+    with deed() as (session, _):
+        keys = [world.company(session, name=name).id for name in ("One", "Two")]
+    with deed() as (session, done):
+        for key in keys:
+            session.delete(session.get(Company, key))
+    with deed() as (session, _):
+        undo.undo(session, done["id"])
+    with deed() as (session, _):
+        session.get(Company, keys[0]).notes = "asked for offers"
+    between = state()
+    undone = take_back(done)
+    assert listed(undone) == {("company", keys[0]): undo.BACK}
+    assert state() == between
+
+
 # --------------------------------------------------------------------------------------------- frozen
 
 
@@ -494,7 +511,21 @@ def as_merger(deed):
         yield session, done
 
 
-# --------------------------------------------------------------------------------------------- at random
+# --------------------------------------------------------------------------------------------- by name, and at random
+
+
+@pytest.mark.parametrize(
+    "done, way",
+    [
+        *((one, "worked on since") for one in by_name.DEEDS),
+        (by_name.bulk_edit_of_deals, "invoiced and paid since"),
+        (by_name.merge_of_companies, "invoiced and paid since"),
+        (by_name.import_with_updates, "at once"),
+    ],
+)
+def test_every_deed_leaves_a_firm_as_it_was(done, way):
+    """A part of `python -m tests.prove.undo_by_name`, in small."""
+    assert by_name.trial("sqlite", done, way, by_name.QUICK, "quick").faults == []
 
 
 @pytest.mark.parametrize("engine", databases.ENGINES)

@@ -168,7 +168,7 @@ def ids_of(session, model, conditions):
 
 def counts(session, model, conditions, verb):
     """[(department or None, how many records, how many of them the verb reaches)], largest first."""
-    within = access.allowed(access.principal_of(session), verb, model)
+    within = access.lies_within(access.principal_of(session), verb, model)
     reached = func.sum(case((within, 1), else_=0))
     if "department_id" not in model.__table__.c:
         total, may = session.execute(select(func.count(model.id), reached).where(*conditions)).one()
@@ -222,7 +222,7 @@ class _Look:
 def _look(session, model, deed, ids):
     look = _Look()
     reached = select(model.id).where(model.id.in_(ids))
-    reached = reached.where(access.allowed(access.principal_of(session), deed.verb, model))
+    reached = reached.where(access.lies_within(access.principal_of(session), deed.verb, model))
     reached = set(session.scalars(reached))
     no = NOT_YOURS_TO_DELETE if deed.kind == "delete" else NOT_YOURS
     look.refused = {key: no for key in ids if key not in reached}

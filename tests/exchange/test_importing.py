@@ -13,6 +13,7 @@ from app.exchange.importing import House, Mapping
 from app.exchange.reading import Refused
 from app.models import (
     ENTITIES,
+    Activity,
     Change,
     ChangeSet,
     Company,
@@ -497,6 +498,10 @@ def test_tickets_are_solved_by_the_rules_and_activities_may_be_done(import_as, r
         "rep.north", "Subject,Kind,Due,Done\nCall Anna,call,2026-03-01,2026-03-02 10:00\n", "activity"
     )
     assert counts(outcome) == {"create": 1}, outcome.reasons
+    ((key,),) = rows_of(Activity, "id")
+    again = import_as("rep.north", f"Id,Subject\n{key},Call Bert\n", "activity", match=("id",))
+    assert counts(again) == {"update": 1}, again.reasons
+    assert rows_of(Activity, "subject") == [("Call Bert",)]
 
 
 def test_campaigns_and_products_come_in(import_as, rows_of):

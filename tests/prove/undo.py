@@ -387,7 +387,7 @@ class House:
             self._back_from_the_end(who)
         else:
             self._with_work_in_between(who)
-        self._search_is_right()
+        self.check_search()
         self.outcome.sequences += 1
 
     def _back_from_the_end(self, who):
@@ -464,7 +464,7 @@ class House:
     def _fault(self, text):
         self.outcome.faults.append(f"sequence {self.outcome.sequences}: {text}")
 
-    def _search_is_right(self):
+    def check_search(self):
         with self.session("system") as session:
             entries = {
                 (one.entity, one.record_id): (one.department_id, one.text)

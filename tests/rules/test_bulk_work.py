@@ -232,6 +232,26 @@ def test_what_one_may_see_but_not_edit_is_left_and_the_rest_done(as_system, as_p
 
 
 @on_both_engines
+def test_activities_are_changed_in_bulk_by_who_sees_what_they_speak_of(as_system, as_person):
+    with as_system() as session:
+        north, finance = (factories.department(session, name).id for name in ("North", "Finance"))
+        seen = factories.make(session, "company", department_id=north).id
+        hidden = factories.make(session, "deal", department_id=finance).id
+        keys = [
+            factories.make(session, "activity", department_id=north, **subject).id
+            for subject in ({"company_id": seen}, {"deal_id": hidden}, {})
+        ]
+    deed = Deed("edit", {"body": "done by all"})
+    with as_person("rep.north") as session:
+        said = bulk_work.preview(session, Activity, [Activity.id.in_(keys)], deed)
+        assert said.departments == [("North", 2, 2)]
+        outcome = bulk_work.carry_out(session, Activity, keys, deed, leave_refused=True)
+        assert (outcome.changed, dict(outcome.reasons)) == (2, {bulk_work.NOT_YOURS: 1})
+    with as_system() as session:
+        assert [session.get(Activity, key).body for key in keys] == ["done by all", None, "done by all"]
+
+
+@on_both_engines
 def test_more_than_a_chunk_is_done_in_one_change_set(session):
     department = factories.department(session, "Sales").id
     rows = [{"last_name": f"No {n}", "department_id": department} for n in range(1203)]

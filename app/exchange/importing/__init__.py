@@ -441,7 +441,7 @@ class Desk:
         columns = [getattr(self.model, name) for name in names]
         rows = {}
         editable = set()
-        within = access.allowed(self.principal, "edit", self.model)
+        within = access.lies_within(self.principal, "edit", self.model)
         for chunk in in_chunks(ids):
             for row in self.session.execute(select(*columns).where(self.model.id.in_(chunk))):
                 rows[row.id] = dict(zip(names, row, strict=True))
