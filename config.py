@@ -132,6 +132,17 @@ class Settings(BaseSettings):
         ),
     ] = 90
 
+    JOB_FILES_DAYS: Annotated[
+        int,
+        _setting(
+            "Days for which files that were brought for an import, and those that a job made, are kept after its end; "
+            "an import that nobody began is put aside after as many. 0: for ever.",
+            expects="a whole number from 0 to 3650",
+            ge=0,
+            le=3650,
+        ),
+    ] = 30
+
     PAYMENT_DAYS: Annotated[
         int,
         _setting(

@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from huey import PostgresHuey, SqliteHuey, crontab
-from sqlalchemy import event, func, select, update
+from sqlalchemy import delete, event, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from app import access, security
@@ -388,6 +388,19 @@ def _do_daily(app):
             except Exception:
                 log.exception("the daily %s failed; it is tried again tomorrow", work.__name__)
     storage.put_data("daily", now.date().isoformat().encode())
+
+
+@daily
+def drop_old_files(settings, now):
+    """What was brought for a job, and what it made, goes after so many days; the job itself stays and tells of it."""
+    if not settings.JOB_FILES_DAYS:
+        return
+    before = now - timedelta(days=settings.JOB_FILES_DAYS)
+    ended = func.coalesce(Job.finished_at, Job.created_at)
+    with access.system_session("files of old jobs") as session:
+        session.execute(update(Job).where(Job.state == "draft", ended <= before).values(state="stopped"))
+        over = select(Job.id).where(Job.state.in_(("done", "failed", "stopped")), ended <= before)
+        session.execute(delete(JobFile).where(JobFile.job_id.in_(over)))
 
 
 # --------------------------------------------------------------------------------------------- the outbox

@@ -193,6 +193,31 @@ def test_a_job_that_kills_its_worker_each_time_is_given_up(app, ask, job, as_sys
     assert job(key, "state") == ("failed",)
 
 
+@on_both_engines
+def test_files_go_some_days_after_the_end_and_what_nobody_began_is_put_aside(app, ask, job, as_system):
+    upload = ("upload", "people.csv", "text/csv", b"names")
+    over, begun, draft, young = (ask(files=[upload], file=True) for _ in range(4))
+    long_ago, settings = datetime.now(UTC) - timedelta(days=31), app.config["SETTINGS"]
+    with app.app_context():
+        jobs.run(app, over)
+    with as_system() as session:
+        session.get(Job, over).finished_at = long_ago
+        session.get(Job, draft).state = session.get(Job, young).state = "draft"
+        session.get(Job, begun).created_at = session.get(Job, draft).created_at = long_ago
+    kept = settings.model_copy(update={"JOB_FILES_DAYS": 0})
+    for told, left in ((kept, [over, over, begun, draft, young]), (settings, [begun, young])):
+        with app.app_context():
+            jobs.drop_old_files(told, datetime.now(UTC))
+        with as_system() as session:
+            assert session.scalars(select(JobFile.job_id).order_by(JobFile.job_id)).all() == left
+    assert [job(key, "state") for key in (over, begun, draft, young)] == [
+        ("done",),
+        ("waiting",),
+        ("stopped",),
+        ("draft",),
+    ]
+
+
 class TestOutbox:
     @pytest.fixture
     def sent(self, monkeypatch):

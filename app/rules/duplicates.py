@@ -91,22 +91,65 @@ def candidates_for(session, model, rows, *, at_least=WARNED, most=5):
     A few rows ask the search index, at most a dozen statements each; for many, all records are read once, in
     statements of 5,000. Rows are not compared with each other.
     """
-    kind = KINDS[model]
-    prepared = [kind.prepared(row) for row in rows]
-    if len(rows) <= A_FEW:
-        found = [_asked(session, kind, row, one) for row, one in zip(rows, prepared, strict=True)]
-    else:
-        found = _read_through(session, kind, prepared)
-    answers = []
-    for row, one, others in zip(rows, prepared, found, strict=True):
-        likely = []
-        for key, name, other in others:
-            seen = kind.compare(one, other, at_least)
-            if seen and key != row.get("id"):
-                likely.append(Candidate(key, name, seen))
-        likely.sort(key=lambda candidate: (-candidate.likeness.score, candidate.id))
-        answers.append(likely[:most])
-    return answers
+    newcomers = Newcomers(model)
+    for row in rows:
+        newcomers.add(row)
+    return newcomers.held_against(session, at_least=at_least, most=most)
+
+
+class Newcomers:
+    """Records that are to be added, laid by in little memory, to be held against all that stands already."""
+
+    def __init__(self, model):
+        self.kind = KINDS[model]
+        self._few = []  # the rows themselves, while there are a few
+        self._ids, self._texts, self._keys = [], [], array("Q")
+
+    def add(self, row):
+        """One more; they are counted from 0."""
+        one, position = self.kind.prepared(row), len(self._texts)
+        if position < A_FEW:
+            self._few.append(row)
+        self._ids.append(row.get("id"))
+        self._texts.append(_packed(one))
+        self._keys.extend({_number(key) << _POSITION | position for key in self.kind.keys_of(one)})
+
+    def held_against(self, session, *, at_least=WARNED, most=5):
+        """What each of them resembles among the records that the session sees: lists of `Candidate`s, best first."""
+        found = [[] for _ in self._texts]
+        pairs = self._asked(session) if len(self._texts) <= A_FEW else self._met(session)
+        for position, (key, name, other) in pairs:
+            if key == self._ids[position]:
+                continue
+            seen = self.kind.compare(_unpacked(self.kind, self._texts[position]), other, at_least)
+            if seen:
+                found[position].append(Candidate(key, name, seen))
+                if len(found[position]) > 10 * most:
+                    found[position] = _best(found[position], most)
+        return [_best(candidates, most) for candidates in found]
+
+    def _asked(self, session):
+        for position, (row, text) in enumerate(zip(self._few, self._texts, strict=True)):
+            for stands in _asked(session, self.kind, row, _unpacked(self.kind, text)):
+                yield position, stands
+
+    def _met(self, session):
+        """Everything is read once, and meets those with which it shares a key that not too many have."""
+        keys, mask = array("Q", sorted(self._keys)), (1 << _POSITION) - 1
+        for key, name, other in _read_all(session, self.kind):
+            met = set()
+            for number in map(_number, self.kind.keys_of(other)):
+                start = bisect_left(keys, number << _POSITION)
+                end = min(start + MOST + 1, len(keys))
+                end = bisect_left(keys, (number + 1) << _POSITION, start, end)
+                if end - start <= MOST:
+                    met.update(entry & mask for entry in keys[start:end])
+            for position in met:
+                yield position, (key, name, other)
+
+
+def _best(candidates, most):
+    return sorted(candidates, key=lambda one: (-one.likeness.score, one.id))[:most]
 
 
 def _asked(session, kind, row, one):
@@ -145,21 +188,6 @@ def _questions(kind, row, one):
         if longest and (one.postal or one.city):
             questions.append(f"{longest[0]} {one.postal or one.city}")
     return list(dict.fromkeys(question for question in questions if len(question) > 1))[:4]
-
-
-def _read_through(session, kind, prepared):
-    """The same for many records: everything is read once, and what shares a key is brought."""
-    wanted = {}
-    for number, one in enumerate(prepared):
-        for key in kind.keys_of(one):
-            wanted.setdefault(key, []).append(number)
-    wanted = {key: numbers for key, numbers in wanted.items() if len(numbers) <= MOST}
-    found = [[] for _ in prepared]
-    for key, name, other in _read_all(session, kind):
-        numbers = {number for one in kind.keys_of(other) for number in wanted.get(one, ())}
-        for number in numbers:
-            found[number].append((key, name, other))
-    return found
 
 
 def _read(session, kind, condition):
@@ -234,7 +262,7 @@ def likely_pairs(session, model, *, found=None, progress=lambda done, total: Non
         texts.append(_packed(one))
         orders.append(blocking.order_of(one))
         for entry in set(kind.keys_of(one)):
-            number = hash(entry) & 0xFFFFFFFFFF
+            number = _number(entry)
             keys[number % BUCKETS].append(number << _POSITION | position)
         if position % 1000 == 999:
             progress(position // 2, total)  # reading is half of the work
@@ -288,6 +316,11 @@ def _candidates(keys, ranks, count):
             for one, other in blocking.pairs_within(block):
                 pairs[one * BUCKETS // count].append(one << _POSITION | other)
     return pairs
+
+
+def _number(key):
+    """A key as a number that stays below those of positions: the same within one process."""
+    return hash(key) & 0xFFFFFFFFFF
 
 
 _BETWEEN, _WITHIN = "\x1f", "\x1e"

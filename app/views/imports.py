@@ -503,7 +503,7 @@ def sentence_of(refusal):
 def _translated(values):
     """Names of fields within a message, in the reader's language."""
     return {
-        name: gettext(value) if name in ("field", "name", "fields") and value else value
+        name: gettext(value) if name in ("field", "name", "fields", "why") and value else value
         for name, value in values.items()
     }
 

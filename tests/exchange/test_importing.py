@@ -366,9 +366,24 @@ def test_owners_and_departments_go_by_name_or_sign_in(plan_as):
     assert second.reasons[0].column == "Owner"
 
 
-def test_what_looks_like_a_duplicate_is_told_but_taken(import_as, plan_as):
+@pytest.mark.parametrize("strangers", [0, 30])
+def test_what_looks_like_a_duplicate_is_told_but_taken(import_as, plan_as, strangers):
     import_as("rep.north", PEOPLE, "contact")
-    (item,) = plan_as("rep.north", "First name,Last name,E-mail\nanna,ERNST,other@x.example\n", "contact")
+    lines = ["First name,Last name,E-mail,City", "Ana,Ernst,anna@firm.exampel,Köln"]
+    lines += [f"Nobody,Like{number},n{number}@other.example,Oslo" for number in range(strangers)]
+    first, *others = plan_as("rep.north", "\n".join(lines), "contact", match=("email",))
+    assert first.action == "create" and len(first.warnings) == 1
+    assert str(first.warnings[0]).startswith("perhaps a duplicate of “Anna Ernst” (#")
+    assert not any(one.warnings for one in others)
+    told = plan_as("rep.south", "\n".join(lines), "contact", match=("email",))
+    assert not any(one.warnings for one in told), "nobody hears of what he does not see"
+
+
+def test_products_are_alike_by_number_or_name(import_as, plan_as):
+    import_as("finance", "Name,Article number,Price,Currency\nChair,C-1,5,EUR\n", "product")
+    (item,) = plan_as(
+        "finance", "Name,Article number,Price,Currency\nchair,C-2,5,EUR\n", "product", match=("sku",)
+    )
     assert item.action == "create" and "perhaps a duplicate of #" in str(item.warnings[0])
 
 

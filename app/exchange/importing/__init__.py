@@ -51,7 +51,7 @@ from app.exchange.importing.mapping import (
 from app.exchange.reading import Refusal, Refused, Report, legible
 from app.extensions import N_
 from app.models import ENTITIES, Company, ExternalKey
-from app.rules import RuleBroken, custom_fields, values
+from app.rules import RuleBroken, custom_fields, duplicates, likeness, values
 
 __all__ = [
     "ACTIONS",
@@ -71,6 +71,7 @@ __all__ = [
 ]
 
 CHUNK = 1000
+LIKES = 3  # records that a row is said to resemble
 ROW = N_("Row in the file")
 EMPTY = ("", None)
 SPOOLED = ("action", "id", "name", "values", "their_id", "deed", "version")  # what is written of an item
@@ -279,6 +280,24 @@ class Desk:
             links.look()
         self._find_theirs(their_ids)
         self._find_matches(match, keys, others)
+        self._look_for_likes()
+
+    def _look_for_likes(self):
+        """What the rows that are new resemble among all that stands, by the scores of the finder."""
+        self._likes = {}  # row of the file -> candidates
+        is_compared = self.model in duplicates.KINDS and self._last_ids.get(self.model)
+        if not is_compared or self.mapping.mode == "update":
+            return
+        newcomers, numbers = duplicates.Newcomers(self.model), []
+        for record in self.table.records():
+            item = self._item(record)
+            if item.id is None and not item.reasons:
+                company = item.values.get("company_id")
+                named = {"company": company.name} if isinstance(company, New) else {}
+                newcomers.add({**item.values, **named})
+                numbers.append(record.number)
+        found = newcomers.held_against(self.session, most=LIKES)
+        self._likes = {number: likes for number, likes in zip(numbers, found, strict=True) if likes}
 
     def _has(self, spec):
         given = set(self.mapping.columns.values())
@@ -560,6 +579,13 @@ class Desk:
 
     def _warn(self, item):
         """Whether something alike stands already that the match does not see."""
+        for one in self._likes.get(item.record.number, ()):
+            (what, level, _), *_more = one.likeness.reasons
+            message = N_(
+                "perhaps a duplicate of “%(record)s” (#%(number)s), alike by %(score)s of 100: %(why)s"
+            )
+            told = {"record": one.name, "number": one.id, "score": one.likeness.score}
+            item.warnings.append(Note(message, {**told, "why": likeness.sentence(what, level)}))
         for spec, found in self._alike.items():
             key = tuple([normal(item.values.get(name)) for name in spec])
             ids = found.get(key, ()) if any(key) else ()

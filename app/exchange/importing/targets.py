@@ -86,12 +86,8 @@ MATCHES = {
     "campaign": [("id",), ("key",), ("name",)],
     "product": [("id",), ("key",), ("sku",), ("name",)],
 }
-# What, alike in a new record and an old one, is worth a warning.
-ALIKE = {
-    "company": [("name",), ("email",), ("vat_id",)],
-    "contact": [("email",), ("first_name", "last_name")],
-    "product": [("sku",), ("name",)],
-}
+# What, alike in a new record and an old one, is worth a warning; people and companies are compared by scores.
+ALIKE = {"product": [("sku",), ("name",)]}
 
 # Words of headers, folded, in English, German and French; the field's own name and label are known without them.
 WORDS = {
