@@ -124,6 +124,8 @@ def merge(session, model, keep, others, values):
 
 def _take_over(session, model, keep, rows, values):
     """Set the chosen values. A link that one of the records has may be taken over without seeing where it leads."""
+    if "custom" in values:
+        values = {**values, "custom": values["custom"] or None}  # without any is empty, not an empty heap
     theirs = {name: value for name, value in values.items() if any(row[name] == value for row in rows)}
     bulk.edit(session, model, {keep: theirs}, goes_along=True)
     access.ask(session, "edit", model, [keep])

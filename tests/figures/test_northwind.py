@@ -7,11 +7,10 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from sqlalchemy import select
 
 from app import access, security
-from app.commands.import_ import run_import
+from app.commands import demo
 from app.documents.sales_report import sales_report_pdf
 from app.figures.periods import Period
 from app.figures.sales import Amount, sales_report
@@ -30,9 +29,9 @@ ISSUED = "FROM invoice WHERE number IS NOT NULL AND issued_on BETWEEN '1997-01-0
 
 @pytest.fixture(scope="module")
 def database():
-    with databases.fresh_database("sqlite", "cast") as database, databases.app_on(database) as app:
-        with app.app_context():
-            run_import(app, "northwind", NORTHWIND, "Sales", Console(quiet=True))
+    with databases.fresh_database("sqlite", "northwind") as database, databases.app_on(database) as app:
+        with app.app_context(), access.system_session("cast", door="command") as session:
+            demo.write_accounts(session)
         yield database
 
 

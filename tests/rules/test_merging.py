@@ -56,6 +56,12 @@ def test_one_stays_with_the_chosen_values_and_the_other_goes(session):
     assert len(words) == 1 and "mendel@example.com" in words[0]
 
 
+def test_without_custom_fields_the_one_that_stays_has_none_of_them(session):
+    keep, other = two_contacts(session)
+    merging.merge(session, Contact, keep.id, [other.id], {"custom": {}})
+    assert keep.custom is None
+
+
 def test_every_link_of_a_contact_moves(session):
     keep, other = two_contacts(session)
     rows = [
