@@ -1,6 +1,6 @@
 """Random work, undone: after each undo a hash over all business tables is what it was before.
 
-    python -m tests.prove.undo [--engine sqlite|postgresql] [--seed N] [--sequences N] [--quick]
+    python -m tests.prove.undo [--engine sqlite|postgresql] [--seed N] [--sequences N] [--minutes N] [--quick]
     python -m tests.prove.undo --large 100000
 
 A sequence does random deeds in a small house, each one change set: adding, editing, deleting, lines and stages of
@@ -484,11 +484,13 @@ class House:
 PER_HOUSE = 40  # sequences; then the house is too full to be read quickly
 
 
-def prove(engine, sequences, *, seed):
-    """That many sequences on this engine, in as many fresh houses as they need."""
+def prove(engine, sequences, *, seed, minutes=None):
+    """That many sequences on this engine, in as many fresh houses as they need; no new house after some minutes."""
     outcome = Outcome(engine, _version(engine))
     started = time.monotonic()
     for number in range(0, sequences, PER_HOUSE):
+        if minutes and time.monotonic() - started > 60 * minutes:
+            break
         with databases.fresh_database(engine) as database, databases.app_on(database) as app:
             house = House(app, outcome, f"{seed}-{number}")
             for _ in range(min(PER_HOUSE, sequences - number)):
@@ -529,6 +531,7 @@ def main():
     parser.add_argument("--engine", choices=databases.ENGINES, help="only this one")
     parser.add_argument("--seed", default="20260304", help="chooses what is done")
     parser.add_argument("--sequences", type=int, default=2000, help="on each engine")
+    parser.add_argument("--minutes", type=float, help="no new house after so many on each engine")
     parser.add_argument("--quick", action="store_true", help="the size that the tests run")
     parser.add_argument("--large", type=int, help="so many contacts added, edited and taken back, instead")
     args = parser.parse_args()
@@ -539,7 +542,9 @@ def main():
             print("\n".join(line for lines, _ in told for line in lines))
             return 0 if all(fits for _, fits in told) else 1
         outcomes = [
-            prove(engine, QUICK[engine] if args.quick else args.sequences, seed=args.seed)
+            prove(
+                engine, QUICK[engine] if args.quick else args.sequences, seed=args.seed, minutes=args.minutes
+            )
             for engine in databases.ENGINES
             if args.engine in (None, engine)
         ]
