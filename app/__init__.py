@@ -8,11 +8,12 @@ from config import load_settings
 
 def create_app(settings=None):
     """The application for these settings (default: those of the environment and the instance folder)."""
-    from app import access, ledger, models, search, views  # noqa: F401  (guards and ledger listen from here on)
+    from app import access, ledger, models, search, security, views  # noqa: F401  (guards and ledger listen from here on)
 
     settings = settings or load_settings()
     app = Flask(__name__, instance_path=str(settings.FOYER_HOME))
     app.config.from_mapping(settings.flask_config())
+    security.use_zone(settings.zone)
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():

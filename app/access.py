@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -36,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Load, LoaderCriteriaOption
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.elements import ColumnClause, TextClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
@@ -64,6 +66,14 @@ class WriteRefused(Exception):
     def __init__(self, entity, reason=N_("This is not yours to change.")):
         super().__init__(reason)
         self.entity, self.reason = entity, reason
+
+
+class FieldRefused(WriteRefused):
+    """The principal may write the row, but not this field of it."""
+
+    def __init__(self, entity, name):
+        super().__init__(entity, N_("A field of this is not yours to change."))
+        self.name = name
 
 
 # --------------------------------------------------------------------------------------------- the principal
@@ -112,21 +122,65 @@ class Value(BindParameter):
         return hash(self) == hash(other)
 
 
+class Via(NamedTuple):
+    """Through what somebody holds a grant: a role in a department, perhaps that of another he stands in for."""
+
+    role: str
+    department_id: int | None
+    person_id: int | None = None  # whose deputy he is for it
+    until: date | None = None
+
+
+class Held(NamedTuple):
+    """A grant in somebody's hands: the departments and the owners of the rows it reaches, None for any."""
+
+    entity: str
+    verbs: tuple
+    reach: str
+    condition: str | None
+    hidden: tuple
+    read_only: tuple
+    departments: tuple | None
+    owners: tuple | None
+    via: Via | None
+
+
+def held(grants, *, person_id, department_id, below, via=None):
+    """These grants as held by a person in a department (`below`: that one and all under it)."""
+    found = []
+    for grant in grants:
+        departments, owners = (), None
+        if grant.reach == roles.OWN:
+            departments, owners = None, (person_id,)
+        elif grant.reach == roles.DEPARTMENT:
+            departments = tuple({department_id} - {None})
+        elif grant.reach == roles.BELOW:
+            departments = tuple(sorted(below - {None}))
+        else:
+            departments = None
+        found.append(Held(*grant, departments, owners, via))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Principal:
-    """For whom a session works: a person with roles in a department, or the system itself."""
+    """For whom a session works: a person with roles in departments, or the system itself."""
 
     id: int | None
     username: str
     name: str = ""
     title: str = ""
-    department_id: int | None = None
-    below: frozenset = frozenset()  # the department and all below it
+    department_id: int | None = None  # where he belongs first: there his new rows go
+    departments: frozenset = frozenset()  # all where he holds a role, and those of people he stands in for
+    below: frozenset = frozenset()  # these and all below them
+    persons: tuple = ()  # himself and those he stands in for
     roles: tuple = ()
     language: str = "en"
     is_system: bool = False
     stamp: str = field(default="", repr=False, compare=False)  # ends sessions begun with another password
-    grants: tuple = field(default=(), repr=False)
+    grants: tuple = field(default=(), repr=False)  # Held, each once
+    shared: frozenset = frozenset()  # (verb, entity) of what others have shared with him
+    today: date | None = None  # the day on which deputies and shares were looked up
 
     # What Flask-Login asks of whoever is signed in.
     is_authenticated = True
@@ -138,14 +192,14 @@ class Principal:
 
     @cached_property
     def _hash(self):
-        return hash((self.id, self.department_id, self.below, self.roles, self.is_system))
+        return hash((self.id, self.grants, self.shared, self.below, self.today, self.is_system))
 
     def __hash__(self):
         return self._hash  # asked for with every statement
 
     @cached_property
     def _verbs(self):
-        return frozenset((verb, grant.entity) for grant in self.grants for verb in grant.verbs)
+        return self.shared.union((verb, grant.entity) for grant in self.grants for verb in grant.verbs)
 
     def may(self, verb, entity):
         """Whether this verb is granted at all, on whatever rows: what opens a page or shows a button."""
@@ -153,6 +207,39 @@ class Principal:
 
     def grants_for(self, verb, entity):
         return [grant for grant in self.grants if grant.entity == entity and verb in grant.verbs]
+
+    def departments_for(self, verb, entity):
+        """The departments that grants of this verb reach as such; None for all of them."""
+        found = set()
+        for grant in self.grants_for(verb, entity):
+            if grant.departments is None and grant.owners is None:
+                return None
+            found.update(grant.departments or ())
+        return frozenset(found)
+
+    # ---- fields
+
+    @cached_property
+    def has_hidden(self):
+        return any(grant.hidden for grant in self.grants)
+
+    def hidden(self, entity):
+        """The columns that are kept from him on some rows of the entity: no list, filter or sort may name them."""
+        return _hidden(self, entity)
+
+    def read_only(self, entity):
+        """The columns that he may not write on some rows of the entity."""
+        return _read_only(self, entity)
+
+    def hidden_on(self, row):
+        """The columns that are kept from him on this very row."""
+        return _kept_from(self, "hidden", row)
+
+    def read_only_on(self, row):
+        """The columns that he may not write on this very row: those hidden on it among them."""
+        return _kept_from(self, "read_only", row) | _kept_from(self, "hidden", row)
+
+    # ---- sight
 
     def sight_of(self, table):
         """The loader criteria of this principal for a scoped table; None where every row is seen."""
@@ -166,6 +253,56 @@ class Principal:
     def options_for(self, tables):
         """The loader criteria that a statement over these scoped tables needs."""
         return tuple(option for name in sorted(tables) if (option := self.sight_of(name)) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _hidden(principal, entity):
+    """What some grant to see hides, and no other shows wherever that one reaches."""
+    return _kept(principal, "hidden", principal.grants_for("see", entity))
+
+
+@lru_cache(maxsize=4096)
+def _read_only(principal, entity):
+    writing = [*principal.grants_for("edit", entity), *principal.grants_for("add", entity)]
+    return _kept(principal, "read_only", writing) | _hidden(principal, entity)
+
+
+def _kept(principal, kind, grants):
+    kept = set()
+    for grant in grants:
+        for name in getattr(grant, kind):
+            opens = (one for one in grants if name not in getattr(one, kind) and one.condition is None)
+            if not any(_covers(one, grant) for one in opens):
+                kept.add(name)
+    return frozenset(kept)
+
+
+def _covers(one, other):
+    """Whether every row that the other grant reaches lies within this one, as far as their reach tells."""
+    if one.departments is None and one.owners is None:
+        return True
+    if one.owners is not None:
+        return other.owners is not None and set(other.owners) <= set(one.owners)
+    return other.owners is None and other.departments is not None and set(other.departments) <= set(one.departments)
+
+
+def _kept_from(principal, kind, row):
+    """By row, as it stands in the database: kept unless a grant without a condition that reaches it leaves it open."""
+    entity = row.__tablename__
+    names = _hidden(principal, entity) if kind == "hidden" else _read_only(principal, entity)
+    if not names:
+        return names
+    verbs = ("see",) if kind == "hidden" else ("edit", "add")
+    grants = [grant for verb in verbs for grant in principal.grants_for(verb, entity) if grant.condition is None]
+    values = {**row.__dict__, **inspect(row).committed_state}
+    open_here = [grant for grant in grants if _reaches(grant, values)]
+    return frozenset(name for name in names if all(name in getattr(grant, kind) for grant in open_here))
+
+
+def _reaches(grant, values):
+    if grant.owners is not None:
+        return values.get("owner_id") in grant.owners
+    return grant.departments is None or values.get("department_id") in grant.departments
 
 
 @lru_cache(maxsize=4096)
@@ -235,13 +372,7 @@ def allowed(principal, verb, model, row=None):
         if model is models.CustomField and may and not principal.may("edit", "account"):
             return _of_departments(principal, verb, row)
         return EVERY_ROW if may else NO_ROW
-    within = _either(
-        _both(
-            _reach(principal, grant.reach, row),
-            CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW,
-        )
-        for grant in principal.grants_for(verb, entity)
-    )
+    within = _either([_granted(principal, verb, entity, row), _shared(principal, verb, entity, row)])
     for subject in getattr(model, "__subjects__", ()):
         column = getattr(row, f"{subject}_id")
         seen = _leads_to_allowed(principal, "see", ENTITIES[subject], column)
@@ -249,13 +380,46 @@ def allowed(principal, verb, model, row=None):
     return within
 
 
-def _reach(principal, reach, row):
-    if reach == roles.ALL:
+def _granted(principal, verb, entity, row):
+    """What the grants reach, those without a condition together: one list of departments, one of owners."""
+    grants = principal.grants_for(verb, entity)
+    ways = []
+    for condition in dict.fromkeys(grant.condition for grant in grants):
+        within = _reach([grant for grant in grants if grant.condition == condition], row)
+        ways.append(_both(within, CONDITIONS[entity, condition](row) if condition else EVERY_ROW))
+    return _either(ways)
+
+
+def _reach(grants, row):
+    if any(grant.departments is None and grant.owners is None for grant in grants):
         return EVERY_ROW
-    if reach == roles.OWN:
-        return row.owner_id == principal.id
-    departments = principal.below if reach == roles.BELOW else {principal.department_id}
-    return row.department_id.in_(sorted(departments - {None}))
+    departments = sorted({key for grant in grants for key in grant.departments or ()})
+    owners = sorted({key for grant in grants for key in grant.owners or ()})
+    ways = [row.department_id.in_(departments)] if departments else []
+    if owners:
+        ways.append(row.owner_id == owners[0] if len(owners) == 1 else row.owner_id.in_(owners))
+    return or_(*ways) if ways else NO_ROW
+
+
+def _shared(principal, verb, entity, row):
+    """What others have shared with him, with those he stands in for, or with a department of theirs."""
+    if (verb, entity) not in principal.shared:
+        return NO_ROW
+    return row.id.in_(shared_ids(principal, verb, entity))
+
+
+def shared_ids(principal, verb, entity):
+    """The ids of the records of an entity that are shared with a principal, as a SELECT past the rule."""
+    shares = models.Share.__table__.alias()
+    ways = [shares.c.to_staff_id.in_(principal.persons)]
+    if principal.departments:
+        ways.append(shares.c.to_department_id.in_(sorted(principal.departments)))
+    found = select(shares.c.record_id).where(
+        shares.c.entity == entity,
+        or_(*ways),
+        or_(shares.c.until_on.is_(None), shares.c.until_on >= principal.today),
+    )
+    return found.where(shares.c.may == "edit") if verb == "edit" else found
 
 
 class Reach(NamedTuple):
@@ -271,25 +435,28 @@ class Reach(NamedTuple):
 @lru_cache(maxsize=4096)
 def reach(principal, model):
     """In which departments the rows of a model lie that the principal sees."""
-    grants = principal.grants_for("see", model.__tablename__)
     if principal.is_system or model.__sight__ != "scoped":
         return Reach(None, True)
+    grants = principal.grants_for("see", model.__tablename__)
     is_exact = all(grant.condition is None for grant in grants) and not hasattr(model, "__subjects__")
-    reaches = {grant.reach for grant in grants}
-    if model.__through__ or model in _NO_RECORDS or roles.OWN in reaches:
+    if model.__through__ or model in _NO_RECORDS or any(grant.owners is not None for grant in grants):
         return Reach(None, False)
-    if roles.ALL in reaches:
+    if any(grant.departments is None for grant in grants):
         return Reach(None, is_exact)
-    departments = {principal.department_id} if reaches else set()
-    departments |= principal.below if roles.BELOW in reaches else set()
-    return Reach(tuple(sorted(departments - {None})), is_exact)
+    if ("see", model.__tablename__) in principal.shared:
+        return Reach(None, False)
+    return Reach(tuple(sorted({key for grant in grants for key in grant.departments})), is_exact)
 
 
 def _of_departments(principal, verb, row):
     """Custom fields: seen by the departments they are for and by those above, written by heads of all of these."""
+    near = principal.below
     if verb == "see" and "director" in principal.roles:
         return EVERY_ROW
-    near = {principal.department_id, *principal.below} if verb == "see" else principal.below
+    if verb != "see":
+        near = principal.departments_for(verb, "custom_field")
+        if near is None:
+            return EVERY_ROW
     departments = literal_column(", ".join(str(key) for key in sorted(near - {None})) or "NULL")
     return (ForSome if verb == "see" else ForThese)(row.department_ids, departments)
 
@@ -354,9 +521,9 @@ def _through_record(principal, verb, model, row):
     owner that the record had.
     """
     if verb != "see":
-        if not hasattr(model, "__written_with_record__"):
+        verb = getattr(model, "__written_with_record__", None)
+        if verb is None:
             return NO_ROW
-        verb = "edit"
     entity_column, id_column = (getattr(row, name) for name in _POINTERS[model.__through__])
     ways = []
     for entity in _ROOTS:
@@ -390,7 +557,7 @@ def _reach_when_gone(principal, verb, model, row):
     Whether one saw all subjects of what is gone, only he knows for sure who made the change himself.
     """
     grants = principal.grants_for(verb, model.__tablename__)
-    within = _either(_reach(principal, grant.reach, row) for grant in grants if grant.condition is None)
+    within = _reach([grant for grant in grants if grant.condition is None], row)
     is_for_some = model is models.CustomField and not principal.may("edit", "account")
     if hasattr(model, "__subjects__") or is_for_some:
         sets = models.ChangeSet.__table__.alias()
@@ -470,15 +637,17 @@ def _look_through_the_rule(state):
         return  # the net looks at it
     known = principal.sighted.get(state.statement)
     if known is None:
-        known = principal.sighted[state.statement] = _sighted(principal, state.statement)
+        known = principal.sighted[state.statement] = _sighted(principal, state.statement, state.is_column_load)
     statement, tables = known
     state.update_execution_options(**{SIGHTED: tables})
     if not state.is_column_load:  # else it is a row that this session holds already
         state.statement = statement
 
 
-def _sighted(principal, statement):
+def _sighted(principal, statement, is_column_load):
     """(the statement with the conditions of sight that it needs, the tables that they are on)."""
+    if principal.has_hidden and not is_column_load:
+        _refuse_hidden_columns(statement, principal)
     tables = _scoped_tables(statement)
     present = set(statement._with_options)
     missing = [option for option in principal.options_for(tables) if option not in present]
@@ -544,6 +713,92 @@ def _elements(statement, *, into_selects=True):
             stack.extend(element.get_children())
 
 
+# --------------------------------------------------------------------------------------------- hidden fields
+
+
+def hideable(model):
+    """The columns that a role may hide or make read-only: what neither sight, nor links, nor a name stands on."""
+    needed = {"id", "kind", "currency", *STANDING.get(model.__tablename__, ())}
+    return tuple(
+        column.name
+        for column in model.__table__.c
+        if not column.foreign_keys
+        and column.name not in needed
+        and "label" in column.info
+        and not {"stamped", "deed"} & set(column.info)
+        and (column.nullable or column.default is not None)
+    )
+
+
+# What a record is called by, though it need not be filled.
+STANDING = {"contact": ("first_name",), "deal": ("position",), "ticket": ("position",)}
+
+
+@event.listens_for(models.Row, "load", propagate=True)
+def _cover_what_was_loaded(row, context):
+    _cover(context.session, row)
+
+
+@event.listens_for(models.Row, "refresh", propagate=True)
+def _cover_what_was_refreshed(row, context, _names):
+    _cover(context.session, row)
+
+
+def _cover(session, row):
+    """What is hidden from the principal on this row reads as empty from here on."""
+    principal = session.info.get("principal") if session is not None else None
+    if principal is None or not principal.has_hidden or session.info.get("uncovered"):
+        return
+    for name in principal.hidden_on(row):
+        if name in row.__dict__:
+            set_committed_value(row, name, None)
+
+
+def _uncover(session, principal, row):
+    """What is hidden stands in the row again, for the ledger and the index: they tell the truth, not what one sees."""
+    table = type(row).__table__
+    names = [name for name in principal.hidden_on(row) if name in table.c]
+    if names and inspect(row).identity:
+        found = select(*(table.c[name] for name in names)).where(table.c.id == inspect(row).identity[0])
+        values = session.connection().execute(found, execution_options={DOOR: True}).first()
+        for name, value in zip(names, values or (), strict=False):
+            set_committed_value(row, name, value)
+
+
+def _refuse_hidden_columns(statement, principal):
+    """No statement names a column that is hidden: whatever a door lets through, a filter or sort would tell of it."""
+    for element, entity in _elements(statement):
+        if not isinstance(element, ColumnClause):
+            continue
+        table = entity.mapper.local_table if entity is not None else getattr(element.table, "element", element.table)
+        if isinstance(table, Table) and element.name in principal.hidden(table.name):
+            raise Unsighted(f"{table.name}.{element.name} is hidden")
+
+
+def check_fields(principal, model, names):
+    """Refuse to write columns of `model`, named for many rows at once, of which one is not the principal's to write."""
+    if principal.is_system:
+        return
+    if kept := principal.read_only(model.__tablename__) & set(names):
+        raise FieldRefused(model.__tablename__, sorted(kept)[0])
+
+
+def _may_write_fields(principal, row, is_new):
+    """Refuse a change of what is hidden or read-only; a new row may hold what its table sets by itself."""
+    kept = principal.read_only_on(row)
+    if not kept:
+        return
+    state = inspect(row)
+    for name in kept:
+        if is_new:
+            default = state.mapper.columns[name].default
+            is_changed = getattr(row, name) not in (None, default.arg if default is not None else None)
+        else:
+            is_changed = state.attrs[name].history.has_changes()
+        if is_changed:
+            raise FieldRefused(type(row).__tablename__, name)
+
+
 # --------------------------------------------------------------------------------------------- guard 2: writing
 
 
@@ -553,11 +808,16 @@ def _may_touch_the_old_state(session, _context, _instances):
     if principal.is_system:
         return
     touched = defaultdict(set)
+    for row in session.new:
+        _may_write_fields(principal, row, is_new=True)
     for row in session.dirty:
         if session.is_modified(row, include_collections=False):
             touched["edit", type(row)].add(row)
+            _may_write_fields(principal, row, is_new=False)
+            _uncover(session, principal, row)
     for row in session.deleted:
         touched["delete", type(row)].add(row)
+        _uncover(session, principal, row)
     for (verb, model), rows in touched.items():
         _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
 

@@ -67,6 +67,7 @@ def edit(session, model, changes, *, goes_along=False, step=lambda how_many: Non
             if after:
                 edits.append((before["id"], before, after))
         if edits:
+            access.check_fields(principal_of(session), model, {name for _, _, after in edits for name in after})
             _edit(session, model, edits, goes_along)
             changed += [key for key, _, _ in edits]
         step(len(chunk))

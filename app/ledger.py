@@ -23,6 +23,7 @@ from app.models import (
     Job,
     JobFile,
     OutboxMessage,
+    ReadEntry,
     Recorded,
     Row,
     SearchEntry,
@@ -30,9 +31,9 @@ from app.models import (
 )
 
 # The ledger does not write of itself, nor of what is derived from other rows and can be made again.
-UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping)
+UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping, ReadEntry)
 # Tables whose rows stand with a record, named by entity and id, and go with it.
-POINTING = ("tagging", "external_key")
+POINTING = ("tagging", "external_key", "share")
 _OMITTED = {"version", "updated_at"}  # but with a deletion: a row that comes back gets a version nobody has seen
 
 
@@ -50,7 +51,9 @@ def _stamp(session, _context, _instances):
         if isinstance(row, Recorded) and session.is_modified(row, include_collections=False):
             row.updated_at = now
     for row in session.deleted:
+        session.info["uncovered"] = True
         session.refresh(row)  # whole, so that the ledger can say all that is gone
+        session.info["uncovered"] = False
 
 
 @event.listens_for(Session, "after_flush")

@@ -814,7 +814,7 @@ class ExternalKey(Row):
     __tablename__ = "external_key"
     __sight__ = "scoped"
     __through__ = "record"
-    __written_with_record__ = True
+    __written_with_record__ = "edit"
 
     source = words(N_("Source"), 60, required=True)
     entity = words(N_("Entity"), 40, required=True)
@@ -957,7 +957,7 @@ class Tagging(Row):
     __tablename__ = "tagging"
     __sight__ = "scoped"
     __through__ = "record"
-    __written_with_record__ = True
+    __written_with_record__ = "edit"
 
     tag_id = link("tag", N_("Tag"), required=True)
     entity = words(N_("Entity"), 40, required=True)
@@ -1053,6 +1053,159 @@ class DuplicatePair(Row):
         Index("ix_duplicate_pair_open", "entity", "state", "score", "id"),
         Index("ix_duplicate_pair_other", "entity", "other_id"),
     )
+
+
+# --------------------------------------------------------------------------------------------- rights
+
+
+class ComposedRole(Recorded):
+    """A role of the firm's own, put together from the same parts as the house's (`app/roles.py`)."""
+
+    __tablename__ = "role"
+    __sight__ = "reference"
+
+    name = words(N_("Name"), 60, required=True, unique=True)
+    description = words(N_("What it is for"), 300)
+    grants = column(JSON, nullable=False, default=list, info={"label": N_("Grants")})  # roles.Grant as objects
+
+    __table_args__ = (UniqueConstraint("name"),)
+
+    def __str__(self):
+        return self.name
+
+
+class Membership(Recorded):
+    """That a person (`owner`) holds a role in a department; several stand side by side."""
+
+    __tablename__ = "membership"
+    __sight__ = "scoped"
+
+    owner_id = link("staff", N_("Person"), required=True)
+    department_id = link("department", N_("Department"), required=True)
+    role = words(N_("Role"), 60, required=True)
+    source = choice(
+        N_("Given by"), {"local": N_("Foyer"), "directory": N_("Directory")}, default="local", deed=True
+    )
+
+    owner = relationship("Staff", foreign_keys=[owner_id])
+    department = relationship("Department")
+
+    __table_args__ = (UniqueConstraint("owner_id", "department_id", "role", "source"),)
+
+    def __str__(self):
+        return self.role
+
+
+class Deputy(Recorded):
+    """That a person acts for another (`owner`) for some days, both included: he may then whatever that one may."""
+
+    __tablename__ = "deputy"
+    __sight__ = "scoped"
+
+    owner_id = link("staff", N_("Stands in for"), required=True)
+    department_id = link("department", N_("Department"), required=True)  # the owner's, on the day it was arranged
+    deputy_id = link("staff", N_("Deputy"), required=True)
+    starts_on = day(N_("From"), required=True)
+    ends_on = day(N_("To"), required=True)
+    reason = words(N_("Reason"), 300)
+
+    owner = relationship("Staff", foreign_keys=[owner_id])
+    deputy = relationship("Staff", foreign_keys=[deputy_id])
+    department = relationship("Department")
+
+    __table_args__ = (
+        CheckConstraint("starts_on <= ends_on", name="in_order"),
+        CheckConstraint("owner_id <> deputy_id", name="of_another"),
+    )
+
+
+class Share(Recorded):
+    """A record opened to a person or department beyond whose it is: for a time or, where they work on it, for good."""
+
+    __tablename__ = "share"
+    __sight__ = "scoped"
+    __through__ = "record"
+    __written_with_record__ = "share"  # the verb it takes
+
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    to_staff_id = link("staff", N_("With"))
+    to_department_id = link("department", N_("With the department"))
+    may = choice(N_("May"), {"see": N_("See"), "edit": N_("See and edit")}, default="see")
+    until_on = day(N_("Until"))  # the last day; none: for good
+    reason = words(N_("Reason"), 300, required=True)
+    cause = choice(N_("Because"), {"given": N_("Shared"), "work": N_("Own work there")}, default="given", deed=True)
+
+    to_staff = relationship("Staff", foreign_keys=[to_staff_id])
+    to_department = relationship("Department", foreign_keys=[to_department_id])
+
+    __table_args__ = (
+        CheckConstraint("(to_staff_id IS NULL) <> (to_department_id IS NULL)", name="with_one"),
+        Index("ix_share_record", "entity", "record_id"),
+        Index("ix_share_staff", "to_staff_id", "entity", "record_id"),
+        Index("ix_share_department", "to_department_id", "entity", "record_id"),
+    )
+
+
+class ReadEntry(Row):
+    """What was opened under seal or taken out of the house: by whom, which rows, how many, traced by which code."""
+
+    __tablename__ = "read_entry"
+    __sight__ = "scoped"
+
+    at = moment(N_("At"), required=True)
+    owner_id = link("staff", N_("By"))
+    department_id = link("department", N_("Department"))
+    kind = choice(
+        N_("Kind"),
+        {"sealed": N_("Sealed line"), "export": N_("Export"), "document": N_("Document"), "why": N_("Who may see it")},
+        default="export",
+    )
+    entity = words(N_("Entity"), 40)
+    record_id = column(Integer, nullable=True, info={"label": N_("Record")})
+    question = prose(N_("Filter"))
+    rows = column(Integer, nullable=False, default=0, info={"label": N_("Rows")})
+    trace = words(N_("Trace"), 20)
+
+    owner = relationship("Staff")
+    department = relationship("Department")
+
+    __table_args__ = (Index("ix_read_entry_at", "at", "id"), Index("ix_read_entry_trace", "trace"))
+
+
+class Approval(Recorded):
+    """An export above the set size that waits for a head, and what he said."""
+
+    __tablename__ = "approval"
+    __sight__ = "scoped"
+
+    owner_id = link("staff", N_("Asked by"), required=True)
+    department_id = link("department", N_("Department"), required=True)
+    entity = words(N_("Entity"), 40, required=True)
+    question = prose(N_("What"), required=True)  # the path and the parameters of the export
+    rows = column(Integer, nullable=False, default=0, info={"label": N_("Rows")})
+    reason = words(N_("Reason"), 300)
+    state = choice(
+        N_("State"),
+        {"waiting": N_("Waiting"), "granted": N_("Granted"), "refused": N_("Refused"), "used": N_("Used")},
+        default="waiting",
+    )
+    decided_by_id = link("staff", N_("Decided by"))
+    decided_at = moment(N_("Decided"))
+    answer = words(N_("Answer"), 300)
+
+    owner = relationship("Staff", foreign_keys=[owner_id])
+    decided_by = relationship("Staff", foreign_keys=[decided_by_id])
+    department = relationship("Department")
+
+
+# One number that goes up with every change of rights: principals made before it are made anew.
+RIGHTS_VERSION = Table(
+    "rights_version",
+    Row.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
 
 
 # --------------------------------------------------------------------------------------------- work and post
@@ -1281,7 +1434,7 @@ class KnownPlace(Model):
 
 
 # Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.
-INDEX_TABLES = frozenset({SEARCH_WORDS.name})
+INDEX_TABLES = frozenset({SEARCH_WORDS.name, RIGHTS_VERSION.name})
 
 # FAB's own tables, named one by one: a new one that comes with an update must be judged before it is used …
 SECURITY_TABLES = frozenset(

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from functools import cache
 
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, Role, User, ViewMenu
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, event, func, inspect, or_, select, update
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access, roles
-from app.models import Department, Staff
+from app.extensions import Session
+from app.models import ENTITIES, RIGHTS_VERSION, ComposedRole, Department, Deputy, Membership, Share, Staff
 
 DEMO_USERNAMES = (
     "admin",
@@ -36,32 +37,42 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NOBODY = generate_password_hash(secrets.token_hex())
 
 
-def load_principal(user_id):
+def load_principal(user_id, *, only=None):
     """The person with this account as a principal, or None when the account is gone or inactive.
 
-    One statement tells who it is and whether anything of it has changed: the account's and the profile's own columns,
-    the roles, and how the tree of departments stands. While all that is as it was, the principal is the same object.
+    One statement tells who it is and whether anything has changed: the account's and the profile's own columns, and the
+    number that goes up with every change of rights. While all that is as it was, and it is the same day, the principal
+    is the same object. `only`: the names of the roles that count, where a key carries a part of them.
     """
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
-        rows = session.execute(_person(), {"user_id": user_id}).all()
-        if not rows:
+        row = session.execute(_person(), {"user_id": user_id}).first()
+        if row is None:
             return None
-        found = tuple(sorted(tuple(row) for row in rows))
-        known = _KNOWN.get(user_id)
+        found = (*row, _today())
+        known = _KNOWN.get((user_id, only))
         if known is None or known[0] != found:
-            known = _KNOWN[user_id] = (found, _principal(session, user_id, rows))
+            known = _KNOWN[user_id, only] = (found, _principal(session, user_id, row, only))
         return known[1]
 
 
-_KNOWN = {}  # account -> (what its statement said, the principal made of it); as many as there are accounts
+_KNOWN = {}  # account and its part -> (what its statement said, the principal made of it)
+_ZONE = {"zone": UTC}  # the firm's, in which days begin: set at start
+
+
+def use_zone(zone):
+    """On whose clock deputies and shares begin and end."""
+    _ZONE["zone"] = zone
+
+
+def _today():
+    return datetime.now(_ZONE["zone"]).date()
 
 
 @cache
 def _person():
-    """Built once mappers stand: FAB adds a user's roles to its class late."""
+    """Built once mappers stand: FAB adds to a user's columns late."""
     return (
         select(
-            func.coalesce(Role.name, ""),
             User.password,
             User.username,
             Staff.name,
@@ -69,31 +80,144 @@ def _person():
             Staff.department_id,
             Staff.language,
             Staff.version,
-            select(func.count(Department.id)).scalar_subquery(),
-            select(func.max(Department.updated_at)).scalar_subquery(),
+            select(RIGHTS_VERSION.c.number).scalar_subquery(),
         )
         .select_from(User)
         .outerjoin(Staff, Staff.id == User.id)
-        .outerjoin(User.roles)
         .where(User.id == bindparam("user_id"), User.active)
     )
 
 
-def _principal(session, user_id, rows):
-    _, password_hash, username, name, title, department_id, language, *_ = rows[0]
-    names = tuple(sorted(role for role, *_ in rows if role))
+def _principal(session, user_id, row, only=None):
+    password_hash, username, name, title, department_id, language, *_ = row
+    tree, composed, today = _tree(session), composed_roles(session), _today()
+    persons = {user_id: None}
+    if only is None:
+        persons |= {owner_id: ends_on for owner_id, ends_on in _stood_in_for(session, user_id, today)}
+    grants = access.held(
+        roles.EVERYONE, person_id=user_id, department_id=department_id, below=under(tree, department_id)
+    )
+    names, departments = [], {department_id}
+    for owner_id, role, its_department in _memberships(session, persons):
+        if only is not None and role not in only:
+            continue
+        via = access.Via(role, its_department, None if owner_id == user_id else owner_id, persons[owner_id])
+        grants += access.held(
+            roles.grants_of(role, composed),
+            person_id=owner_id,
+            department_id=its_department,
+            below=under(tree, its_department),
+            via=via,
+        )
+        names.append(role)
+        departments.add(its_department)
+    departments = frozenset(departments - {None})
     return access.Principal(
         id=user_id,
         username=username,
         name=name or username,
         title=title or "",
         department_id=department_id,
-        below=_below(session, department_id),
-        roles=names,
+        departments=departments,
+        below=frozenset(key for one in departments for key in under(tree, one)),
+        persons=tuple(persons),
+        roles=tuple(dict.fromkeys(names)),
         language=language or "en",
         stamp=_stamp(password_hash),
-        grants=roles.grants_of(names),
+        grants=tuple(dict.fromkeys(grants)),
+        shared=_shared(session, tuple(persons), departments, today),
+        today=today,
     )
+
+
+def _memberships(session, persons):
+    """(person, role, department) of what these persons hold, their own first."""
+    found = session.execute(
+        select(Membership.owner_id, Membership.role, Membership.department_id)
+        .where(Membership.owner_id.in_(persons))
+        .order_by(Membership.id)
+    )
+    order = list(persons)
+    return sorted(found, key=lambda row: order.index(row.owner_id))
+
+
+def _stood_in_for(session, user_id, today):
+    """(person, last day) of those whom this one stands in for on a day. What they hold as deputies is not passed on."""
+    return session.execute(
+        select(Deputy.owner_id, func.max(Deputy.ends_on))
+        .join(User, User.id == Deputy.owner_id)
+        .where(Deputy.deputy_id == user_id, Deputy.starts_on <= today, Deputy.ends_on >= today)
+        .group_by(Deputy.owner_id)
+        .order_by(Deputy.owner_id)
+    ).all()
+
+
+def _shared(session, persons, departments, today):
+    """(verb, entity) of what is shared with these persons or departments on a day."""
+    to_them = or_(Share.to_staff_id.in_(persons), Share.to_department_id.in_(sorted(departments)))
+    is_open = or_(Share.until_on.is_(None), Share.until_on >= today)
+    found = session.execute(select(Share.entity, Share.may).where(to_them, is_open).distinct())
+    return frozenset((verb, entity) for entity, may in found for verb in ({"see", may}))
+
+
+def composed_roles(session):
+    """The firm's own roles: name -> grants."""
+    return {
+        role.name: tuple(grant_from(said) for said in role.grants)
+        for role in session.scalars(select(ComposedRole))
+    }
+
+
+def grant_from(said):
+    """A grant as a composed role keeps it: verbs and fields that are none any more are left out."""
+    entity = said["entity"]
+    fields = set(access.hideable(ENTITIES[entity])) if entity in ENTITIES else set()
+    return roles.Grant(
+        entity,
+        tuple(verb for verb in roles.VERBS.get(entity, ()) if verb in said["verbs"]),
+        said["reach"],
+        said.get("condition"),
+        tuple(sorted(fields.intersection(said.get("hidden", ())))),
+        tuple(sorted(fields.intersection(said.get("read_only", ())))),
+    )
+
+
+# What tells of rights: any change of it makes every principal anew.
+_OF_RIGHTS = (Membership, Deputy, Share, ComposedRole, Department)
+
+
+@event.listens_for(Session, "after_flush")
+def _rights_have_changed(session, _context):
+    if any(isinstance(row, _OF_RIGHTS) for row in (*session.new, *session.dirty, *session.deleted)):
+        rights_changed(session)
+
+
+def rights_changed(session):
+    """Say that principals made before this transaction no longer count."""
+    raised = update(RIGHTS_VERSION).values(number=RIGHTS_VERSION.c.number + 1)
+    session.connection().execute(raised, execution_options={access.DOOR: True})
+
+
+@event.listens_for(Session, "before_flush")
+def _memberships_move_along(session, _context, _instances):
+    """Who changes his department takes along what he held in the old one; what he holds elsewhere stays."""
+    for row in session.dirty:
+        if not isinstance(row, Staff):
+            continue
+        moved = inspect(row).attrs.department_id.history
+        if not (moved.added and moved.deleted):
+            continue
+        held = select(Membership).where(Membership.owner_id == row.id)
+        with session.no_autoflush:
+            rows = session.scalars(held).all()
+        taken = {(one.role, one.source) for one in rows if one.department_id == row.department_id}
+        for one in rows:
+            if one.department_id != moved.deleted[0]:
+                continue
+            if (one.role, one.source) in taken:
+                session.delete(one)
+            else:
+                one.department_id = row.department_id
 
 
 def authenticate(username, password):
@@ -157,7 +281,8 @@ def sync_roles(session):
     session.flush()
     for name in roles.ROLES:
         role = session.scalars(select(Role).where(Role.name == name)).one()
-        wanted = {pairs[verb, grant.entity] for grant in roles.grants_of([name]) for verb in grant.verbs}
+        grants = (*roles.EVERYONE, *roles.grants_of(name))
+        wanted = {pairs[verb, grant.entity] for grant in grants for verb in grant.verbs}
         if set(role.permissions) != wanted:
             role.permissions = sorted(wanted, key=lambda pair: pair.id)
 
@@ -183,7 +308,6 @@ def create_account(
         email=email,
         active=active,
         password=generate_password_hash(password) if password else None,
-        roles=_roles(session, roles),
     )
     session.add(user)
     session.flush()
@@ -191,12 +315,39 @@ def create_account(
     staff = Staff(id=user.id, name=name, department_id=department_id, **profile)
     session.add(staff)
     session.flush()
+    set_roles(session, user_id=user.id, names=roles)
     return staff
 
 
-def set_roles(session, user_id, names):
-    """Give the account exactly these roles."""
-    session.get(User, user_id).roles = _roles(session, names)
+def set_roles(session, user_id, names, *, department_id=None, source="local"):
+    """Let the person hold exactly these roles in a department (his own, unless said), as far as `source` gave them.
+
+    What another source gave stays as it is. Raises LookupError for a role that there is not.
+    """
+    known = {*roles.ROLES, *session.scalars(select(ComposedRole.name))}
+    if missing := set(names) - known:
+        raise LookupError(f"no such role: {', '.join(sorted(missing))}")
+    department_id = department_id or session.get(Staff, user_id).department_id
+    held = {
+        one.role: one
+        for one in session.scalars(
+            select(Membership).filter_by(owner_id=user_id, department_id=department_id, source=source)
+        )
+    }
+    for name in sorted(set(held) - set(names)):
+        session.delete(held[name])
+    for name in names:
+        if name not in held:
+            session.add(Membership(owner_id=user_id, department_id=department_id, role=name, source=source))
+            held[name] = None
+    session.flush()
+
+
+def roles_of(session, user_id):
+    """The names of the roles that the person holds in his own department, in order."""
+    own = select(Staff.department_id).where(Staff.id == user_id).scalar_subquery()
+    held = select(Membership.role).where(Membership.owner_id == user_id, Membership.department_id == own)
+    return list(session.scalars(held.order_by(Membership.role).distinct()))
 
 
 def set_password(session, user_id, password):
@@ -247,28 +398,25 @@ def _stamp(password_hash):
     return hashlib.sha256((password_hash or "").encode()).hexdigest()[:16]
 
 
-def _below(session, department_id):
-    """The department and all below it. A loop in the tree ends where it began."""
-    if department_id is None:
-        return frozenset()
+def _tree(session):
+    """Department -> those right below it."""
     children = {}
     for key, parent_id in session.execute(select(Department.id, Department.parent_id)):
         children.setdefault(parent_id, []).append(key)
+    return children
+
+
+def under(tree, department_id):
+    """The department and all below it. A loop in the tree ends where it began."""
+    if department_id is None:
+        return frozenset()
     found, stack = set(), [department_id]
     while stack:
         key = stack.pop()
         if key not in found:
             found.add(key)
-            stack.extend(children.get(key, ()))
+            stack.extend(tree.get(key, ()))
     return frozenset(found)
-
-
-def _roles(session, names):
-    found = session.scalars(select(Role).where(Role.name.in_(names))).all()
-    missing = set(names) - {role.name for role in found}
-    if missing:
-        raise LookupError(f"no such role: {', '.join(sorted(missing))}")
-    return list(found)
 
 
 def _named(session, model, name):

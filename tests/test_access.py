@@ -378,7 +378,8 @@ def test_named_conditions_narrow_a_grant(house):
 def test_own_reaches_what_one_looks_after_and_nothing_else(house):
     rep = house.people["rep.north"]
     grants = (roles.Grant("deal", roles.VERBS["deal"], roles.OWN), *roles.EVERYONE)
-    owner = replace(rep, grants=grants)
+    held = access.held(grants, person_id=rep.id, department_id=rep.department_id, below=rep.below)
+    owner = replace(rep, grants=held)
     with house.system() as session:
         foreign_id, given_away_id = house.one("deal", "South"), house.one("deal", "North")
         session.get(Deal, foreign_id).owner_id = rep.id

@@ -240,7 +240,11 @@ def test_fabs_tables_hold_exactly_the_table_of_roles(session):
         for role in session.scalars(select(Role))
     }
     written = {
-        name: {(f"can_{verb}", grant.entity) for grant in roles.grants_of([name]) for verb in grant.verbs}
+        name: {
+            (f"can_{verb}", grant.entity)
+            for grant in (*roles.EVERYONE, *roles.grants_of(name))
+            for verb in grant.verbs
+        }
         for name in roles.ROLES
     }
     assert {name: pairs for name, pairs in held.items() if pairs} == written
@@ -251,7 +255,7 @@ def test_every_grant_names_entities_verbs_and_conditions_that_there_are():
     from app.access import CONDITIONS
 
     for name in roles.ROLES:
-        for grant in roles.grants_of([name]):
+        for grant in roles.grants_of(name):
             assert set(grant.verbs) <= set(roles.VERBS[grant.entity]), (name, grant)
             assert grant.condition is None or (grant.entity, grant.condition) in CONDITIONS, (name, grant)
 

@@ -9,11 +9,10 @@ from datetime import datetime
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
-from sqlalchemy.orm import selectinload
 
 from app import access, create_app, security
 from app.commands import CommandError
-from app.models import Department, Staff
+from app.models import Department, Membership, Staff
 from app.roles import ROLES
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
@@ -60,11 +59,18 @@ def run(args, settings):
 
 def list_accounts(session, args, *, today):
     """One line for each account; `-` before who cannot sign in."""
-    users = session.scalars(select(User).options(selectinload(User.roles)).order_by(User.username)).all()
-    departments = dict(session.execute(select(Staff.id, Department.name).join(Staff.department)).all())
+    users = session.scalars(select(User).order_by(User.username)).all()
+    names = dict(session.execute(select(Department.id, Department.name)).all())
+    home = dict(session.execute(select(Staff.id, Staff.department_id)).all())
+    departments = {user_id: names[department_id] for user_id, department_id in home.items()}
+    held = {}
+    of_all = select(Membership.owner_id, Membership.role, Membership.department_id).order_by(Membership.role)
+    for user_id, role, department_id in session.execute(of_all):
+        is_own = department_id == home.get(user_id)
+        held.setdefault(user_id, []).append(role if is_own else f"{role} ({names.get(department_id)})")
     for user in users:
         mark = " " if user.active and user.password else "-"
-        roles = ", ".join(sorted(role.name for role in user.roles)) or "no role"
+        roles = ", ".join(held.get(user.id, ())) or "no role"
         department = departments.get(user.id, "no department")
         print(f"{mark} {user.username:<20} {user.first_name} {user.last_name}, {department}: {roles}")
 

@@ -398,5 +398,6 @@ def _coverage(session, principal, entity):
     if not grants:
         return Coverage("nothing")
     reach = max((grant.reach for grant in grants), key=_WIDTH.index)
-    own = select(Department.name).where(Department.id == principal.department_id)
-    return Coverage(reach, session.scalar(own))
+    near = {grant.via.department_id for grant in grants if grant.reach == reach and grant.via}
+    own = select(Department.name).where(Department.id.in_(near or {principal.department_id}))
+    return Coverage(reach, ", ".join(session.scalars(own.order_by(Department.name))))

@@ -333,7 +333,8 @@ def check_may_define(principal, entity, department_ids):
         raise RuleBroken(N_("Only admins and heads arrange fields."))
     if not principal.may("see", entity):
         raise RuleBroken(N_("You do not see records of this kind."), field="entity")
-    if not department_ids or not set(department_ids) <= set(principal.below):
+    near = principal.departments_for("edit", "custom_field")
+    if not department_ids or not (near is None or near.issuperset(department_ids)):
         sentence = N_(
             "Choose departments of your own, at least one: only admins arrange fields for everybody."
         )

@@ -257,8 +257,9 @@ class CustomFieldView(PageView):
     def _departments(self):
         """The departments that this person may give a field to, as (id, name)."""
         all_of_them = select(Department.id, Department.name).order_by(Department.name)
-        if not g.principal.may("edit", "account"):
-            all_of_them = all_of_them.where(Department.id.in_(sorted(g.principal.below)))
+        near = g.principal.departments_for("edit", "custom_field")
+        if near is not None:
+            all_of_them = all_of_them.where(Department.id.in_(sorted(near)))
         return [tuple(one) for one in db.session.execute(all_of_them)]
 
     def _said(self, form, row=None):

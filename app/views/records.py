@@ -7,7 +7,7 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from wtforms.validators import InputRequired
 
-from app import filters, roles, search, security
+from app import filters, search, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
@@ -336,9 +336,8 @@ def choices_for(model, name, row):
 
 def writable_departments(model):
     """The departments into which the principal may put rows of this model."""
-    reaches = {grant.reach for grant in g.principal.grants_for("add", model.__tablename__)}
+    near = g.principal.departments_for("add", model.__tablename__)
     departments = select(Department).order_by(Department.name)
-    if roles.ALL not in reaches:
-        near = g.principal.below if roles.BELOW in reaches else {g.principal.department_id}
+    if near is not None:
         departments = departments.where(Department.id.in_(near))
     return db.session.scalars(departments).all()

@@ -1,7 +1,7 @@
 """What IT and the heads set up: products, taxes, pipelines, departments, staff with their accounts, and the roles."""
 
 from flask import flash, g, redirect, request
-from flask_appbuilder.security.sqla.models import Role, User
+from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import func, select
 from wtforms import BooleanField, PasswordField, SelectMultipleField, StringField
@@ -10,7 +10,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from app import access, roles, security
 from app.extensions import N_, db
-from app.models import Deal, Department, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
+from app.models import Deal, Department, Membership, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
 from app.rules import RuleBroken
 from app.views import custom_values, forms
 from app.views.base import PageView, allows, expose
@@ -217,7 +217,7 @@ class StaffView(RecordView):
             else {
                 "username": user.username,
                 "email": user.email,
-                "role_names": [role.name for role in user.roles],
+                "role_names": security.roles_of(db.session, row.id),
                 "is_open": bool(user.active),
             }
         )
@@ -307,6 +307,6 @@ class RoleView(PageView):
     @expose("/")
     @allows("see")
     def list(self):
-        counted = select(Role.name, func.count(User.id)).join(Role.user).group_by(Role.name)
+        counted = select(Membership.role, func.count(Membership.owner_id.distinct())).group_by(Membership.role)
         holders = dict(db.session.execute(counted).all())
         return self.page("settings/roles.html", roles=roles.ROLES, reaches=REACHES, holders=holders)

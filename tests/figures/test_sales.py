@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from app import access
+from app import access, roles
 from app.figures import sales
 from app.figures.periods import Period
 from app.figures.sales import Amount, sales_report
@@ -243,7 +243,11 @@ def _only(firm, department, period):
             )
             key = found.scalar_one()
         rep = access.Principal(
-            id=99, username="rep", department_id=key, roles=("sales",), grants=firm.cast["north"].grants
+            id=99,
+            username="rep",
+            department_id=key,
+            roles=("sales",),
+            grants=access.held(roles.grants_of("sales"), person_id=99, department_id=key, below={key}),
         )
         with access.session_for(rep, door="test", writes=False) as session:
             return sales_report(session, period, "EUR", today=TODAY, house_currency="EUR")

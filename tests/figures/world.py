@@ -69,9 +69,16 @@ def principal(session, username):
         username=username,
         name=username.title(),
         department_id=own.id,
+        departments=frozenset({own.id}),
         below=frozenset(below),
+        persons=(list(CAST).index(username) + 1,),
         roles=(role,),
-        grants=roles.grants_of((role,)),
+        grants=access.held(
+            (*roles.EVERYONE, *roles.grants_of(role)),
+            person_id=list(CAST).index(username) + 1,
+            department_id=own.id,
+            below=below,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 
 from sqlalchemy import func, select
 
-from app import access, bulk, roles
+from app import access, bulk
 from app.exchange.files import Note
 from app.exchange.formulas import restored
 from app.exchange.importing import targets
@@ -833,14 +833,11 @@ def _reach(principal, verb, model):
     grants = [one for one in principal.grants_for(verb, model.__tablename__) if one.condition is None]
     if model.__sight__ == "reference":
         return lambda row: bool(grants)
-    reaches = {grant.reach for grant in grants}
-    departments = principal.below if roles.BELOW in reaches else set()
-    if roles.DEPARTMENT in reaches:
-        departments = {*departments, principal.department_id}
+    reaches_all = any(one.departments is None and one.owners is None for one in grants)
+    departments = {key for one in grants for key in one.departments or ()}
+    owners = {key for one in grants for key in one.owners or ()}
 
     def reached(row):
-        if roles.ALL in reaches or row.get("department_id") in departments:
-            return True
-        return roles.OWN in reaches and row.get("owner_id") == principal.id
+        return reaches_all or row.get("department_id") in departments or row.get("owner_id") in owners
 
     return reached
