@@ -147,16 +147,15 @@ def test_another_role_elsewhere_reaches_only_there(house):
 @on_both_engines
 def test_who_moves_takes_along_what_he_held_in_his_old_department_only(house):
     key = house.people["rep.south"]
-    with house.arranged(house.member("rep.south", "Support", "support")):
-        with house.session(access.SYSTEM) as session:
-            session.get(Staff, key).department_id = house.departments["North"]
-            session.flush()
-            held = session.execute(
-                select(Membership.role, Department.name)
-                .join(Department, Department.id == Membership.department_id)
-                .where(Membership.owner_id == key)
-            ).all()
-            assert {tuple(one) for one in held} == {("sales", "North"), ("support", "Support")}
+    with house.arranged(house.member("rep.south", "Support", "support")), house.session(access.SYSTEM) as session:
+        session.get(Staff, key).department_id = house.departments["North"]
+        session.flush()
+        held = session.execute(
+            select(Membership.role, Department.name)
+            .join(Department, Department.id == Membership.department_id)
+            .where(Membership.owner_id == key)
+        ).all()
+        assert {tuple(one) for one in held} == {("sales", "North"), ("support", "Support")}
 
 
 # --------------------------------------------------------------------------------------------- deputies
@@ -329,10 +328,10 @@ def test_the_ledger_and_the_search_keep_what_the_writer_could_not_see(house):
 def test_a_wider_role_without_the_hiding_opens_the_field_where_it_reaches(house):
     key, elsewhere = min(house.of("contact", "South")), min(house.of("contact", "North"))
     role = _hiding("email", verbs=("see",), reach="all")
-    with house.arranged(role, house.member("rep.north", "North", "short-sighted")):
-        with house.session(house.person("rep.north")) as session:
-            assert session.get(Contact, elsewhere).email, "his own department's: the role “sales” shows it"
-            assert session.get(Contact, key).email is None
+    held = house.arranged(role, house.member("rep.north", "North", "short-sighted"))
+    with held, house.session(house.person("rep.north")) as session:
+        assert session.get(Contact, elsewhere).email, "his own department's: the role “sales” shows it"
+        assert session.get(Contact, key).email is None
     with house.arranged(
         _hiding("email", verbs=("see",), reach="all"),
         house.member("director", "Management", "short-sighted"),
