@@ -140,9 +140,9 @@ class Newcomers:
             met = set()
             for number in map(_number, self.kind.keys_of(other)):
                 start = bisect_left(keys, number << _POSITION)
-                end = min(start + MOST + 1, len(keys))
+                end = min(start + blocking.LARGE + 1, len(keys))
                 end = bisect_left(keys, (number + 1) << _POSITION, start, end)
-                if end - start <= MOST:
+                if end - start <= blocking.LARGE:
                     met.update(entry & mask for entry in keys[start:end])
             for position in met:
                 yield position, (key, name, other)

@@ -72,6 +72,7 @@ __all__ = [
 
 CHUNK = 1000
 LIKES = 3  # records that a row is said to resemble
+COMPARED = 20_000  # new rows that are held against what stands; as many as a plan shows
 ROW = N_("Row in the file")
 EMPTY = ("", None)
 SPOOLED = ("action", "id", "name", "values", "their_id", "deed", "version")  # what is written of an item
@@ -296,6 +297,8 @@ class Desk:
                 named = {"company": company.name} if isinstance(company, New) else {}
                 newcomers.add({**item.values, **named})
                 numbers.append(record.number)
+                if len(numbers) == COMPARED:
+                    break
         found = newcomers.held_against(self.session, most=LIKES)
         self._likes = {number: likes for number, likes in zip(numbers, found, strict=True) if likes}
 
