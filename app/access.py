@@ -25,6 +25,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     event,
     exists,
     false,
@@ -178,6 +179,7 @@ class Principal:
     language: str = "en"
     is_system: bool = False
     stamp: str = field(default="", repr=False, compare=False)  # ends sessions begun with another password
+    custom_fields: tuple = field(default=(), repr=False, compare=False)  # how their definitions stood just now
     grants: tuple = field(default=(), repr=False)  # Held, each once
     shared: frozenset = frozenset()  # (verb, entity) of what others have shared with him
     today: date | None = None  # the day on which deputies and shares were looked up
@@ -866,7 +868,10 @@ def _new_links(row):
 
 @lru_cache(maxsize=4096)
 def _reach_of(principal, verb, model):
-    return allowed(principal, verb, model, model.__table__.c)
+    """(the condition of the grant, the SELECT of those of some `keys` that fulfil it)."""
+    table = model.__table__
+    condition = allowed(principal, verb, model, table.c)
+    return condition, select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)), condition)
 
 
 def ask(session, verb, model, keys):
@@ -885,13 +890,13 @@ def _ask(session, principal, verb, model, keys):
         if not principal.may("edit", "account"):
             raise WriteRefused(model.__tablename__)
         return
-    table, condition = model.__table__, _reach_of(principal, verb, model)
+    condition, question = _reach_of(principal, verb, model)
     if condition is EVERY_ROW:
         return
     within = 0
     if condition is not NO_ROW:
-        question = select(table.c.id).where(table.c.id.in_(keys), condition)
-        within = len(session.connection().execute(question, execution_options={DOOR: True}).all())
+        asked = {"keys": list(keys)}
+        within = len(session.connection().execute(question, asked, execution_options={DOOR: True}).all())
     if within < len(keys):
         raise WriteRefused(model.__tablename__)
 

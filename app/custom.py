@@ -146,10 +146,17 @@ _IN_USE = (
 
 
 def fields_for(session, entity):
-    """The fields in use of an entity that the session's principal sees, in their order. One SELECT a transaction."""
+    """The fields in use of an entity that the session's principal sees, in their order.
+
+    One SELECT a transaction; none where the session knows how the definitions stand (`as_they_stand`), and this
+    process has read them.
+    """
     if entity not in TAKERS:
         return ()
     session = session() if isinstance(session, scoped_session) else session
+    if (stamp := session.info.get("custom_fields_stamp")) is not None:
+        principal = principal_of(session)
+        return tuple(one for one in _as_of(session, stamp, entity) if is_visible(one, principal))
     transaction, known = session.info.get("custom_fields", (None, {}))
     if transaction is None or transaction is not session.get_transaction():
         known = {}
@@ -165,6 +172,24 @@ def fields_for(session, entity):
 def forget(session):
     """The fields have changed within this transaction: they are asked for anew."""
     session.info.pop("custom_fields", None)
+    session.info.pop("custom_fields_stamp", None)
+
+
+def as_they_stand(session, stamp):
+    """Tell a session that is about to read how the definitions stand: `stamp` is another after each change of one."""
+    session.info["custom_fields_stamp"] = stamp
+
+
+def _as_of(session, stamp, entity):
+    if (stamp, entity) not in _READ:
+        if len(_READ) > _MOST_READ:
+            _READ.clear()
+        rows = session.connection().execute(_IN_USE, {"entity": entity}, execution_options={DOOR: True}).all()
+        _READ[stamp, entity] = tuple(map(Field.of, rows))
+    return _READ[stamp, entity]
+
+
+_READ, _MOST_READ = {}, 200  # (stamp, entity) -> the fields in use
 
 
 def is_visible(one, principal):

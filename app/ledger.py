@@ -176,13 +176,12 @@ def drop_empty_change_set(session, key):
 
 
 _OF_THE_SET = ("change_set_id", "change_set_begun_in")
+_NEW_SET = insert(ChangeSet.__table__).returning(ChangeSet.__table__.c.id)
 
 
 def _begin_set(session, **values):
     values |= {"at": datetime.now(UTC), "by_id": principal_of(session).id}
-    table = ChangeSet.__table__
-    statement = insert(table).values(values).returning(table.c.id)
-    key = session.connection().execute(statement, execution_options={DOOR: True}).scalar_one()
+    key = session.connection().execute(_NEW_SET, values, execution_options={DOOR: True}).scalar_one()
     session.info["change_set_id"], session.info["change_set_begun_in"] = key, session.get_nested_transaction()
     return key
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
-from sqlalchemy import column, delete, event, exists, func, insert, literal, or_, select, table
+from sqlalchemy import bindparam, column, delete, event, exists, func, insert, literal, or_, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import access
@@ -268,30 +268,45 @@ def put(connection, entries, *, new=False):
         keys.setdefault(entry["entity"], []).append(entry["record_id"])
     if not new:
         for entity, ids in keys.items():
-            take(connection, entity, ids)
-    connection.execute(insert(_ENTRY), entries, execution_options={DOOR: True})
+            _tell_fts(connection, _FTS_FORGETS, entity, ids)
+    into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
+    connection.execute(into, entries, execution_options={DOOR: True})
     for entity, ids in keys.items():
-        _tell_fts(connection, entity, ids)
+        _tell_fts(connection, _FTS_LEARNS, entity, ids)
     learn(connection, entries)
+
+
+@cache
+def _into_place(dialect):
+    """The statement that writes entries over those of the same records."""
+    into = {"postgresql": postgresql, "sqlite": sqlite}[dialect].insert(_ENTRY)
+    fresh = {name: into.excluded[name] for name in ("department_id", "text")}
+    return into.on_conflict_do_update(index_elements=["entity", "record_id"], set_=fresh)
 
 
 def take(connection, entity, ids):
     """Remove the entries of these records."""
-    _tell_fts(connection, entity, ids, "delete")
+    _tell_fts(connection, _FTS_FORGETS, entity, ids)
     for chunk in _chunks(ids):
-        this = (_ENTRY.c.entity == entity, _ENTRY.c.record_id.in_(chunk))
-        connection.execute(delete(_ENTRY).where(*this), execution_options={DOOR: True})
+        connection.execute(_TAKEN, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
 
 
-def _tell_fts(connection, entity, ids, *command):
-    """Have FTS5 take in what stands in these entries; with the command "delete", forget it, before they go."""
-    if connection.dialect.name != "sqlite":
-        return
-    for chunk in _chunks(ids):
-        these = select(_ENTRY.c.id).where(_ENTRY.c.entity == entity, _ENTRY.c.record_id.in_(chunk))
-        texts = select(*map(literal, command), _INDEXED.c.id, _INDEXED.c.text).where(_INDEXED.c.id.in_(these))
-        names = [*(["search_fts"] if command else []), "rowid", "text"]
-        connection.execute(insert(_FTS).from_select(names, texts), execution_options={DOOR: True})
+_THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindparam("ids", expanding=True)))
+_TAKEN = delete(_ENTRY).where(*_THESE)
+_IN_VIEW = _INDEXED.c.id.in_(select(_ENTRY.c.id).where(*_THESE))
+# Have FTS5 take in what stands in these entries; or forget it, before they go or become others.
+_FTS_LEARNS = insert(_FTS).from_select(
+    ["rowid", "text"], select(_INDEXED.c.id, _INDEXED.c.text).where(_IN_VIEW)
+)
+_FTS_FORGETS = insert(_FTS).from_select(
+    ["search_fts", "rowid", "text"], select(literal("delete"), _INDEXED.c.id, _INDEXED.c.text).where(_IN_VIEW)
+)
+
+
+def _tell_fts(connection, statement, entity, ids):
+    if connection.dialect.name == "sqlite":
+        for chunk in _chunks(ids):
+            connection.execute(statement, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
 
 
 def _command_fts(connection, command):
@@ -349,8 +364,7 @@ def learn(connection, entries):
     options = {DOOR: True}
     fresh = []
     for chunk in _chunks(sorted(words)):
-        this = (SEARCH_WORDS.c.variant.in_(chunk), SEARCH_WORDS.c.variant == SEARCH_WORDS.c.word)
-        known = connection.scalars(select(SEARCH_WORDS.c.word).where(*this), execution_options=options).all()
+        known = connection.scalars(_KNOWN_WORDS, {"words": chunk}, execution_options=options).all()
         fresh += sorted(set(chunk).difference(known))
     if fresh:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -359,6 +373,12 @@ def learn(connection, entries):
             [{"variant": variant, "word": word} for word in fresh for variant in sorted(spellings(word))],
             execution_options=options,
         )
+
+
+_KNOWN_WORDS = select(SEARCH_WORDS.c.word).where(
+    SEARCH_WORDS.c.variant.in_(bindparam("words", expanding=True)),
+    SEARCH_WORDS.c.variant == SEARCH_WORDS.c.word,
+)
 
 
 def _chunks(items, size=500):

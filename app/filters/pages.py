@@ -247,10 +247,18 @@ def settled(session, model, query):
 
 def count(model, query, *, exactly=False):
     """The SELECT that counts, but no further than one more than `most_counted` unless `exactly`."""
+    if not query.asks_something:
+        return _count_all(model, None if exactly else most_counted(model, query) + 1)
     some = select_ids(model, query, JOINED)
     if not exactly:
         some = some.limit(most_counted(model, query) + 1)
     return select(func.count()).select_from(some.subquery())
+
+
+@lru_cache(maxsize=256)
+def _count_all(model, most):
+    """The SELECT that counts the rows of a model; kept, as it runs sooner."""
+    return select(func.count()).select_from(select(model.id).limit(most).subquery())
 
 
 def most_counted(model, query):

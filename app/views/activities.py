@@ -1,15 +1,15 @@
 """Activities: notes, calls, meetings, mails and tasks, on their own pages and on the sheets of what they are about."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 from flask import flash, g, redirect, request
 from flask_babel import gettext
-from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import bindparam, select
 from werkzeug.datastructures import MultiDict
 
 from app.extensions import N_, db
-from app.models import Activity
+from app.models import Activity, Staff
 from app.rules import RuleBroken
 from app.views.base import allows, expose, safe_target
 from app.views.reading import day, moment
@@ -84,19 +84,23 @@ def timeline(row):
     entity = row.__tablename__
     if not g.principal.may("see", "activity"):
         return {"timeline": None}
-    about = getattr(Activity, f"{entity}_id") == row.id
-    statement = (
-        select(Activity)
-        .where(about)
-        .order_by(Activity.created_at.desc(), Activity.id.desc())
-        .limit(SHOWN + 1)
-    )
-    rows = db.session.scalars(statement.options(selectinload(Activity.owner))).all()
+    rows = db.session.execute(_about(entity), {"key": row.id}).all()
     return {
         "timeline": [_entry(one) for one in rows[:SHOWN]],
         "timeline_next": f"/activities/?{entity}_id.is={row.id}" if len(rows) > SHOWN else None,
         "compose": _composer(row) if g.principal.may("add", "activity") else None,
     }
+
+
+@cache
+def _about(entity):
+    """The SELECT of what the timeline of such a record tells, its key to be given. Made once, it runs sooner."""
+    told = ("id", "kind", "subject", "body", "due_on", "done_at", "created_at")
+    owner = select(Staff.name).where(Staff.id == Activity.owner_id).scalar_subquery()
+    about = getattr(Activity, f"{entity}_id") == bindparam("key")
+    order = (Activity.created_at.desc(), Activity.id.desc())
+    columns = (getattr(Activity, name) for name in told)
+    return select(*columns, owner.label("owner")).where(about).order_by(*order).limit(SHOWN + 1)
 
 
 def _composer(row):
@@ -108,16 +112,16 @@ def _composer(row):
 
 
 def _entry(activity):
-    badge = None
+    badge, is_done = None, activity.done_at is not None
     if activity.kind == "task":
-        badge = (gettext("done"), "green") if activity.is_done else (gettext("open"), "amber")
-    elif activity.due_on and not activity.is_done:
+        badge = (gettext("done"), "green") if is_done else (gettext("open"), "amber")
+    elif activity.due_on and not is_done:
         badge = (day(activity.due_on), "grey")
-    may_do = activity.kind == "task" and not activity.is_done and g.principal.may("edit", "activity")
+    may_do = activity.kind == "task" and not is_done and g.principal.may("edit", "activity")
     return {
         "at": moment(activity.created_at),
         "at_iso": activity.created_at.isoformat(),
-        "who": activity.owner.name if activity.owner else None,
+        "who": activity.owner,
         "title": activity.subject,
         "href": f"/activities/{activity.id}",
         "body": activity.body,

@@ -31,7 +31,7 @@ from flask_login import current_user, login_user, logout_user
 from sqlalchemy.orm import scoped_session
 from werkzeug.routing import IntegerConverter
 
-from app import access, filters, security
+from app import access, custom, filters, security
 from app.extensions import Session, csrf, db
 
 __all__ = ["ApiView", "PageView", "allows", "expose", "install"]
@@ -225,6 +225,7 @@ def _who_asks():
     if g.principal is not None:
         door = "api" if request.path.startswith("/api/") else "page"
         access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
+        custom.as_they_stand(db.session, g.principal.custom_fields)
 
 
 def _language():

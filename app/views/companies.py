@@ -1,10 +1,11 @@
 """Customers: companies and the people in them."""
 
+from functools import cache
 from urllib.parse import urlencode
 
 from flask import g
 from flask_babel import gettext
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import selectinload
 
 from app.extensions import N_, db
@@ -22,10 +23,8 @@ def box(title, model, condition, *, add=None, meta=None, end=None, order=None, l
     entity = model.__tablename__
     if not g.principal.may("see", entity):
         return None
-    statement = select(model).where(condition).order_by(order if order is not None else model.id.desc())
-    rows = db.session.scalars(
-        statement.limit(BOX_ROWS + 1).options(*(selectinload(load) for load in loads))
-    ).all()
+    link, key = condition.left.key, condition.right.value
+    rows = db.session.scalars(_first_of(model, link, order, tuple(loads)), {"key": key}).all()
     count = (
         len(rows)
         if len(rows) <= BOX_ROWS
@@ -46,10 +45,16 @@ def box(title, model, condition, *, add=None, meta=None, end=None, order=None, l
         ],
         "count": count,
         "add_href": f"{path}/new?{urlencode(add)}" if add and g.principal.may("add", entity) else None,
-        "all_href": f"{path}/?{condition.left.key}.is={condition.right.value}"
-        if len(rows) > BOX_ROWS
-        else None,
+        "all_href": f"{path}/?{link}.is={key}" if len(rows) > BOX_ROWS else None,
     }
+
+
+@cache
+def _first_of(model, link, order, loads):
+    """The SELECT of the rows of a box; it takes the key of the record that they belong to. Kept, it runs sooner."""
+    of_it = select(model).where(getattr(model, link) == bindparam("key"))
+    of_it = of_it.order_by(order if order is not None else model.id.desc()).limit(BOX_ROWS + 1)
+    return of_it.options(*(selectinload(load) for load in loads))
 
 
 def _stage_badge(row):

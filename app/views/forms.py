@@ -4,7 +4,7 @@ import re
 from functools import cache
 
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import Boolean, Date, Integer, Text, select
+from sqlalchemy import Boolean, Date, Integer, Text, bindparam, select
 from wtforms import (
     BooleanField,
     DateField,
@@ -24,6 +24,7 @@ from app.models import ENTITIES, Exact, Moment
 from app.past import with_custom
 from app.rules import RuleBroken, values
 from app.rules.money import typed_number
+from app.views.cells import name_columns, name_of
 
 # Links to these tables are chosen from a list; all others are typed and found by name.
 CHOSEN = {"department", "staff", "stage", "pipeline", "tax_rate"}
@@ -63,6 +64,27 @@ class ExactField(StringField):
             raise ValidationError(_range_words(self.least, self.most))
 
 
+class ChosenField(SelectField):
+    """A link to one of a few records, chosen from a list, which is fetched only when it is drawn.
+
+    Of what was chosen only that is asked whether it is on the list; what stood there before may stay.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.type = "SelectField"  # drawn like any other
+        self.is_offered = None
+
+    def offer(self, choices, is_offered):
+        """What may be chosen: a function for the list of (key, words), and one that knows of a key whether it is."""
+        self.choices, self.is_offered = choices, is_offered
+
+    def pre_validate(self, _form):
+        is_new = self.data is not None and self.data != self.object_data
+        if is_new and not self.process_errors and not self.is_offered(self.data):
+            raise ValidationError(self.gettext("Not a valid choice."))
+
+
 class LinkField(StringField):
     """A link to a record, typed by name and found again by its number: "Around the Horn (#4)".
 
@@ -72,11 +94,13 @@ class LinkField(StringField):
     def __init__(self, *args, target, session=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.target, self.session, self.not_visible, self._suggested = target, session, False, None
+        self._row = None  # held, or the session would forget it and ask for it again
 
     def use(self, session, row_id, formdata):
         """Look up what stands in the link now, and what was typed, through the session's sight."""
         self.session = session
-        self.not_visible = row_id is not None and session.get(self.target, row_id) is None
+        self._row = session.get(self.target, row_id) if row_id is not None else None
+        self.not_visible = row_id is not None and self._row is None
         if formdata is None or self.not_visible:
             return
         text = formdata.get(self.name, "").strip()
@@ -89,16 +113,20 @@ class LinkField(StringField):
 
     @property
     def suggestions(self):
-        found = self._suggested
-        if found is None:
-            newest = select(self.target).order_by(self.target.id.desc()).limit(SUGGESTED)
-            found = [] if self.not_visible else self.session.scalars(newest).all()
-        return [named(row) for row in found]
+        if self._suggested is not None:
+            return [named(row) for row in self._suggested]
+        return [] if self.not_visible else [words for _, words in newest(self.session, self.target)]
 
     def _value(self):
         if self.raw_data:
             return self.raw_data[0]
-        row = self.session.get(self.target, self.data) if self.data is not None else None
+        if self.data is None:
+            return ""
+        row = (
+            self._row
+            if self._row is not None and self._row.id == self.data
+            else self.session.get(self.target, self.data)
+        )
         return "" if row is None else named(row)
 
     def process_formdata(self, valuelist):
@@ -137,6 +165,22 @@ def find_named(session, target, text):
     candidates = same or like
     names = ", ".join(named(row) for row in candidates[:5])
     raise Unclear(gettext("Which one? %(names)s", names=names), candidates)
+
+
+def newest(session, target, words=""):
+    """(id, how it is written) of the newest records of `target` that hold these words, and are seen."""
+    found = (
+        session.execute(_newest(target), {"most": SUGGESTED})
+        if not words
+        else session.execute(_newest.__wrapped__(target, search.matching(target, words)), {"most": SUGGESTED})
+    )
+    return [(row.id, f"{name_of(row._mapping)} (#{row.id})") for row in found]
+
+
+@cache
+def _newest(target, *conditions):
+    columns = select(*name_columns(target)).where(*conditions)
+    return columns.order_by(target.id.desc()).limit(bindparam("most", type_=Integer))
 
 
 def typed(field):
@@ -183,7 +227,9 @@ class RecordForm(Form):
 
     def apply_custom(self, row):
         """Put the values of custom fields onto the row; those that its writer does not see stay as they are."""
-        fields = [field for field in self if hasattr(field, "custom") and not getattr(field, "not_visible", False)]
+        fields = [
+            field for field in self if hasattr(field, "custom") and not getattr(field, "not_visible", False)
+        ]
         if fields:
             values = with_custom(row.custom, {field.custom.name: field.data for field in fields})
             if values != row.custom:
@@ -233,7 +279,7 @@ def _field(model, column):
     if column.foreign_keys:
         target = ENTITIES[next(iter(column.foreign_keys)).column.table.name]
         if target.__tablename__ in CHOSEN:
-            return SelectField(validators=checks, coerce=_key, **settings)
+            return ChosenField(validators=checks, coerce=_key, **settings)
         return LinkField(validators=checks, target=target, **settings)
     if "choices" in info:
         choices = [(value, lazy_gettext(words)) for value, words in info["choices"].items()]

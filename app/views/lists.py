@@ -1,7 +1,7 @@
 """Lists: any of an entity's rows, searched, filtered, ordered and paged, with all of it in the URL."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 from flask import current_app, g, redirect, request
 from sqlalchemy import Integer, select
@@ -82,7 +82,12 @@ class ListView(PageView):
     # ---- the parts of the page
 
     def query_from(self, args):
-        return filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
+        """What these parameters ask for; those of the request are read once."""
+        if args is not request.args:
+            return filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
+        if "query" not in g:
+            g.query = filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
+        return g.query
 
     @property
     def sortable(self):
@@ -105,40 +110,16 @@ class ListView(PageView):
 
     def _cells(self, rows):
         """The cells of each row; the first opens the record, so it is never empty."""
-        columns, links = self.model.__table__.c, self._links(rows)
+        tellers = [_teller(self.model, name) for name in self.list_columns]
         own = self._custom_fields()
         names = custom_fields.names_of(db.session(), own, [row.custom for row in rows]) if own else {}
         for row in rows:
             currency = getattr(row, "currency", None)
-            drawn = [
-                links[name](row)
-                if name in links
-                else cells.shown(columns[name], getattr(row, name), currency)
-                for name in self.list_columns
-            ]
+            drawn = [tell(row, currency) for tell in tellers]
             said = row.custom or {} if own else {}
             drawn += [custom_values.cell(one, said.get(one.name), names, currency) for one in own]
             drawn[0] = drawn[0] or f"#{row.id}"
             yield drawn
-
-    def _links(self, rows):
-        """Column -> what draws it: the linked record's name stands in the row, or is asked for all rows at once."""
-        links, wanted = {}, {}
-        for name in self.list_columns:
-            target = cells.target_of(self.model.__table__.c[name])
-            if target is not None and _names_inline(self.model, name):
-                links[name] = partial(_link_inline, target, name)
-            elif target is not None:
-                wanted.setdefault(target, {})[name] = {getattr(row, name) for row in rows} - {None}
-        for target, names in wanted.items():
-            ids = set().union(*names.values())
-            named = select(*cells.name_columns(target)).where(target.id.in_(ids))
-            found = {
-                row.id: cells.link_by_name(target, row._mapping)
-                for row in (db.session.execute(named) if ids else ())
-            }
-            links |= {name: partial(_link_found, found, name) for name in names}
-        return links
 
     def _count(self, query, total, is_exact):
         """How many there are in words, with the address that counts on where they were not counted to the end."""
@@ -174,10 +155,10 @@ def asker():
 
 @cache
 def _names_inline(model, name):
-    """The names of the row of a small table that a column links to, as columns beside it: everybody reads those."""
+    """The names of the record that a column links to, as columns beside it: what is not seen has none."""
     column = model.__table__.c[name]
     target = cells.target_of(column)
-    if target is None or column.primary_key or target.__sight__ != "reference":
+    if target is None or column.primary_key:
         return ()
     there = aliased(target)
     return tuple(
@@ -186,20 +167,22 @@ def _names_inline(model, name):
         .scalar_subquery()
         .label(f"{name}__{one.key}")
         for one in cells.name_columns(target)
-        if one.key != "id"
     )
 
 
-def _link_inline(target, name, row):
-    key = getattr(row, name)
-    if key is None:
-        return None
-    named = {
-        one.key: getattr(row, f"{name}__{one.key}") for one in cells.name_columns(target) if one.key != "id"
-    }
-    return cells.link_by_name(target, {"id": key, **named})
+@cache
+def _teller(model, name):
+    """The function from (row, currency) to the cell of this column."""
+    column = model.__table__.c[name]
+    if not _names_inline(model, name):
+        return lambda row, currency: cells.shown(column, getattr(row, name), currency)
+    target = cells.target_of(column)
+    keys = [(one.key, f"{name}__{one.key}") for one in cells.name_columns(target)]
 
+    def link(row, _currency):
+        if getattr(row, name) is None:
+            return None
+        values = {key: getattr(row, label) for key, label in keys}
+        return cells.HIDDEN if values["id"] is None else cells.link_by_name(target, values)
 
-def _link_found(found, name, row):
-    key = getattr(row, name)
-    return None if key is None else found.get(key, cells.HIDDEN)
+    return link

@@ -1,13 +1,15 @@
 """Records: sheet, forms, delete and history of one entity, all from its model. A deed is a route of its own."""
 
+from functools import cache, partial
+
 from flask import abort, current_app, flash, g, jsonify, make_response, redirect, request
 from flask_babel import gettext
-from sqlalchemy import Text, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import Text, bindparam, or_, select
+from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from wtforms.validators import InputRequired
 
-from app import filters, search, security
+from app import filters, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
@@ -66,11 +68,11 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
                 form.apply(row)
                 db.session.add(row)
                 self.before_save(row, form)
+                db.session.flush()
+                name, path = str(row), self.path(row)  # after the commit they would be read anew
                 db.session.commit()
-                flash(gettext("“%(name)s” was added.", name=row), "success")
-                return redirect(
-                    safe_target(request.form.get("next")) if request.form.get("next") else self.path(row)
-                )
+                flash(gettext("“%(name)s” was added.", name=name), "success")
+                return redirect(safe_target(request.form.get("next")) if request.form.get("next") else path)
         except RuleBroken as error:
             self._put_on_form(error, form)
         return self._form_page(form, status=422)
@@ -90,9 +92,10 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
             if form.validate():
                 form.apply(row)
                 self.before_save(row, form)
+                saved, path = str(row), self.path(row)  # after the commit they would be read anew
                 db.session.commit()
-                flash(gettext("“%(name)s” was saved.", name=row), "success")
-                return redirect(self.path(row))
+                flash(gettext("“%(name)s” was saved.", name=saved), "success")
+                return redirect(path)
         except RuleBroken as error:
             self._put_on_form(error, form)
         except StaleDataError:
@@ -120,10 +123,9 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
     def pick(self):
         """Suggestions for a link field: the records that hold the words, as the field writes them."""
         words = request.args.get("q", "").strip()
-        statement = select(self.model).order_by(self.model.id.desc()).limit(forms.SUGGESTED)
-        if words and security.is_storable(words):
-            statement = statement.where(search.matching(self.model, words[:200]))
-        return jsonify([{"id": row.id, "label": forms.named(row)} for row in db.session.scalars(statement)])
+        words = words[:200] if security.is_storable(words) else ""
+        found = forms.newest(db.session(), self.model, words)
+        return jsonify([{"id": key, "label": label} for key, label in found])
 
     def may_add(self):
         return not self.is_edited_by_deeds and super().may_add()
@@ -230,15 +232,18 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
         beside = {*self.told_elsewhere, *(one.name for one in columns if getattr(row, one.name) == str(row))}
         told = [column for column in columns if column.name not in beside and not column.info.get("stamped")]
         stamps = [column for column in columns if column.info.get("stamped")]
-        own = [self._fact(row, one) for one in told]
+        links = linked(row)
+        own = [self._fact(row, one, links) for one in told]
         if self.entity in custom_fields.TAKERS:
             own += custom_values.facts(self.entity, row.custom, getattr(row, "currency", None))
-        parts = [own, [self._fact(row, one) for one in stamps]]
+        parts = [own, [self._fact(row, one, links) for one in stamps]]
         return [{"title": None, "facts": part} for part in parts if part]
 
-    def _fact(self, row, column):
-        is_long = isinstance(column.type, Text) and getattr(row, column.name)
-        return {"label": cells.label(column), "value": cells.cell(row, column.name), "wide": bool(is_long)}
+    def _fact(self, row, column, links=None):
+        name = column.name
+        is_long = isinstance(column.type, Text) and getattr(row, name)
+        value = links[name] if links and name in links else cells.cell(row, name)
+        return {"label": cells.label(column), "value": value, "wide": bool(is_long)}
 
     # ---- the parts of the pages
 
@@ -249,11 +254,9 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
             if isinstance(field, forms.LinkField):
                 field.use(db.session, field.object_data, formdata)
             elif column is not None and column.foreign_keys:
-                options = choices_for(self.model, field.name, row)
-                empty = (
-                    [] if any(isinstance(check, InputRequired) for check in field.validators) else [("", "–")]
-                )
-                field.choices = [*empty, *options]
+                has_empty = not any(isinstance(check, InputRequired) for check in field.validators)
+                asked = (self.model, field.name, row)
+                field.offer(partial(choices_for, *asked, has_empty), partial(is_offered, *asked))
         return form
 
     def _prefill(self, form):
@@ -311,33 +314,85 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
         else:
             form.form_errors.append(sentence)
 
-def choices_for(model, name, row):
+
+def linked(row):
+    """Column -> the record that it links to, as a cell: the names of all of them come in one SELECT."""
+    model = type(row)
+    targets = {one.name: cells.target_of(one) for one in model.__table__.c if not one.primary_key}
+    keys = {name: getattr(row, name) for name, target in targets.items() if target is not None}
+    if not any(keys.values()):
+        return dict.fromkeys(keys)
+    named = db.session.execute(_naming(model), keys).one()._mapping
+    found = {}
+    for name, key in keys.items():
+        values = {one.key: named[f"{name}__{one.key}"] for one in cells.name_columns(targets[name])}
+        is_seen = values["id"] is not None
+        found[name] = cells.link_by_name(targets[name], values) if is_seen else key and cells.HIDDEN
+    return found
+
+
+@cache
+def _naming(model):
+    """The SELECT of the names of all that a row of this model links to; it takes the keys. Kept, it runs sooner."""
+    names = []
+    for column in model.__table__.c:
+        target = cells.target_of(column)
+        if target is None or column.primary_key:
+            continue
+        there = aliased(target)
+        names += [
+            select(getattr(there, one.key))
+            .where(there.id == bindparam(column.name))
+            .scalar_subquery()
+            .label(f"{column.name}__{one.key}")
+            for one in cells.name_columns(target)
+        ]
+    return select(*names)
+
+
+def choices_for(model, name, row, has_empty=False):
     """What may be chosen in a link to one of the small tables, as (id, words)."""
+    target, offered = _offered(model, name, row)
+    empty = [("", "–")] if has_empty else []
+    if target is Stage:
+        found = db.session.scalars(offered.options(selectinload(Stage.pipeline))).all()
+        several = len({stage.pipeline_id for stage in found}) > 1
+        named = [(one.id, f"{one.pipeline}: {one}" if several else one.name) for one in found]
+    elif target in (Staff, Department):
+        named = [tuple(one) for one in db.session.execute(offered.with_only_columns(target.id, target.name))]
+    else:
+        named = [(one.id, str(one)) for one in db.session.scalars(offered)]
+    return [*empty, *named]
+
+
+def is_offered(model, name, row, key):
+    """Whether this may be chosen in that link."""
+    target, offered = _offered(model, name, row)
+    return db.session.scalar(offered.with_only_columns(target.id).where(target.id == key)) is not None
+
+
+def _offered(model, name, row):
+    """(the small table that a link leads to, the SELECT of those of its rows that may be chosen)."""
     target = cells.target_of(model.__table__.c[name])
     if target is Staff:
-        people = (
-            select(Staff)
-            .where(or_(Staff.left_on.is_(None), Staff.id == getattr(row, name)))
-            .order_by(Staff.name)
-        )
-        return [(one.id, one.name) for one in db.session.scalars(people)]
+        is_here = or_(Staff.left_on.is_(None), Staff.id == getattr(row, name))
+        return target, select(Staff).where(is_here).order_by(Staff.name)
     if target is Stage:
         of_kind = Stage.pipeline.has(Pipeline.kind == model.__tablename__)
         is_open = or_(Stage.outcome == "open", Stage.id == row.stage_id)
-        stages = select(Stage).where(of_kind, is_open).order_by(Stage.pipeline_id, Stage.position, Stage.id)
-        found = db.session.scalars(stages.options(selectinload(Stage.pipeline))).all()
-        several = len({stage.pipeline_id for stage in found}) > 1
-        return [(one.id, f"{one.pipeline}: {one}" if several else one.name) for one in found]
+        stages = select(Stage).where(of_kind, is_open)
+        return target, stages.order_by(Stage.pipeline_id, Stage.position, Stage.id)
     if target is Department and model.__sight__ == "scoped":
-        return [(one.id, one.name) for one in writable_departments(model)]
-    rows = db.session.scalars(select(target).order_by(target.name, target.id))
-    return [(one.id, str(one)) for one in rows if target is not type(row) or one is not row]
+        return target, _writable_departments(model)
+    rows = select(target).order_by(target.name, target.id)
+    is_own_table = target is type(row) and row.id is not None
+    return target, rows.where(target.id != row.id) if is_own_table else rows
 
 
-def writable_departments(model):
-    """The departments into which the principal may put rows of this model."""
+def _writable_departments(model):
+    """The SELECT of the departments into which the principal may put rows of this model."""
     near = g.principal.departments_for("add", model.__tablename__)
     departments = select(Department).order_by(Department.name)
     if near is not None:
         departments = departments.where(Department.id.in_(near))
-    return db.session.scalars(departments).all()
+    return departments
