@@ -6,12 +6,25 @@ order is decided by the folded text alone, so both engines give the same answers
 
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
-from sqlalchemy import bindparam, column, delete, event, exists, func, insert, literal, or_, select, table
+from sqlalchemy import (
+    Integer,
+    bindparam,
+    column,
+    delete,
+    event,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import access
@@ -22,7 +35,7 @@ from app.models import ENTITIES, SEARCH_WORDS, SearchEntry
 LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
 MOST_WORDS = 8
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
-ASKED = 3  # trigrams of a word that FTS5 is asked for
+ASKED = 2  # trigrams of a word that FTS5 is asked for: each more costs more than it spares
 NEAREST = 8  # words that a misspelt one may mean
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
@@ -88,20 +101,75 @@ def matching(model, text, *, near=None, by_row=False, departments=None, most=Non
     """
     if not by_row:
         return model.id.in_(_ids(model, text, near, departments, most))
+    return _by_row(model, [[_pattern(one) for one in ways] for ways in _ways(text, near)])
+
+
+def _by_row(model, patterns):
     entry = _ENTRY.alias()
     this = entry.c.entity == model.__tablename__
-    holds = _all_held(entry, text, near)
+    holds = _all_held(entry, patterns)
     return exists(access.vouched(select(1).where(this, entry.c.record_id == model.id, *holds)))
 
 
-def how_many(model, text, *, near=None, departments=None, most):
-    """The SELECT that counts what `matching` lets in, as far as `most`, whoever may see it: to choose a way by."""
-    return select(func.count()).select_from(_ids(model, text, near, departments, most).subquery())
+def found(session, model, text, *, near=None, departments=None, most):
+    """The ids of at most so many records of `model` that hold the words, in no order, whoever may see them.
+
+    `departments` as in `matching`. What is done with them goes through the rule of sight again.
+    """
+    ways, is_sqlite = _ways(text, near), db.engine.dialect.name == "sqlite"
+    query = _fts_query(ways, departments) if is_sqlite else ""
+    is_within = departments is not None and not is_sqlite
+    statement = _found(
+        model.__tablename__, tuple(map(len, ways)), db.engine.dialect.name, bool(query), is_within
+    )
+    values = {**_values_of(ways), "most": most}
+    values |= {"query": query} if query else {}
+    values |= {"departments": sorted(departments)} if is_within else {}
+    return session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
+
+
+@lru_cache(maxsize=512)
+def _found(entity, shape, _dialect, has_query, is_within):
+    """The statement of `found` for so many ways of each word; kept, as it runs sooner."""
+    entry = _ENTRY.alias()
+    ids = select(entry.c.record_id).where(entry.c.entity == entity, *_all_held(entry, _named(shape)))
+    if has_query:
+        fts = _FTS.alias()
+        ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
+        ids = ids.where(fts.c.search_fts.op("MATCH")(bindparam("query")))
+    if is_within:
+        ids = ids.where(entry.c.department_id.in_(bindparam("departments", expanding=True)))
+    return ids.limit(bindparam("most", type_=Integer))
+
+
+def row_test(model, text, near=None):
+    """(`matching` by row, the values that its statement takes): the same condition for all words alike in number."""
+    ways = _ways(text, near)
+    return _row_test(model, tuple(map(len, ways)), db.engine.dialect.name), _values_of(ways)
+
+
+@lru_cache(maxsize=512)
+def _row_test(model, shape, _dialect):
+    return _by_row(model, _named(shape))
+
+
+def _named(shape):
+    return [[bindparam(f"word_{place}_{way}") for way in range(many)] for place, many in enumerate(shape)]
+
+
+def _values_of(ways):
+    """The values of `_named`."""
+    return {
+        f"word_{place}_{way}": _pattern(word)
+        for place, words in enumerate(ways)
+        for way, word in enumerate(words)
+    }
 
 
 def _ids(model, text, near, departments, most):
     entry = _ENTRY.alias()
-    ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *_all_held(entry, text, near))
+    patterns = [[_pattern(one) for one in ways] for ways in _ways(text, near)]
+    ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *_all_held(entry, patterns))
     if db.engine.dialect.name == "sqlite":
         if query := _fts_query(_ways(text, near), departments):
             fts = _FTS.alias()
@@ -117,8 +185,8 @@ def _ways(text, near):
     return [[word, *(near or {}).get(word, ())] for word in words_of(text)]
 
 
-def _all_held(entry, text, near):
-    return [or_(*(_holds(entry, one) for one in ways)) for ways in _ways(text, near)]
+def _all_held(entry, patterns):
+    return [or_(*(_holds(entry, one) for one in ways)) for ways in patterns]
 
 
 def near(session, text):
@@ -186,12 +254,19 @@ def score(words, text, near=None):
     return round(total / len(words), 2)
 
 
-def _holds(entry, word):
-    """That the entry's text has the word; SQLite's LIKE is slow and knows no case beyond ASCII, so `instr`."""
-    pattern = word if len(word) > 2 else f" {word}"
+def _holds(entry, pattern):
+    """That the entry's text has this; SQLite's LIKE is slow and knows no case beyond ASCII, so `instr`."""
     if db.engine.dialect.name == "sqlite":
         return func.instr(entry.c.text, pattern) > 0
-    return entry.c.text.contains(pattern, autoescape=True)
+    return entry.c.text.like(pattern, escape="/")
+
+
+def _pattern(word):
+    """What is looked for in the text: the word, or one or two letters at the start of a word."""
+    here = word if len(word) > 2 else f" {word}"
+    if db.engine.dialect.name == "sqlite":
+        return here
+    return "%" + here.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
 def _fts_query(words, departments):
@@ -337,7 +412,9 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
             rows = connection.execute(some, execution_options=options).mappings().all()
             if not rows:
                 break
-            entries = [entry_of(model, dict(row)) for row in rows]  # a RowMapping knows "department_id" as an id
+            entries = [
+                entry_of(model, dict(row)) for row in rows
+            ]  # a RowMapping knows "department_id" as an id
             connection.execute(insert(_ENTRY), entries, execution_options=options)
             learn(connection, entries)
             last = rows[-1]["id"]

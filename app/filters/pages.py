@@ -25,7 +25,6 @@ from sqlalchemy import (
     bindparam,
     collate,
     func,
-    literal,
     or_,
     select,
     tuple_,
@@ -64,6 +63,7 @@ class Query:
     asker: object = None
     near: tuple = ()  # (word, the known words it may mean): for a search that finds nothing as typed
     is_common: bool = False  # its words are found in more rows than can be fetched
+    most: int | None = None  # how far its rows are counted, where that is not for a list
     known: dict = field(default_factory=dict, compare=False, repr=False)  # its conditions, once compiled
 
     @property
@@ -263,6 +263,8 @@ def _count_all(model, most):
 
 def most_counted(model, query):
     """How far the rows of an answer are counted."""
+    if query.most is not None:
+        return query.most
     is_plain = not query.asks_something and access.reach(query.asker.principal, model).is_exact
     return COUNT_UP_TO if is_plain else FOUND_UP_TO
 
@@ -328,20 +330,45 @@ class What(NamedTuple):
 
 def _few(session, model, query):
     """(the query as it was meant, ids of the page or None when too many match, how many do)."""
-    most, departments = most_counted(model, query), access.reach(query.asker.principal, model).departments
+    most = most_counted(model, query)
+    if _is_search_alone(model, query) and query.column == "id":
+        found = _found(session, model, query, most)
+        ids, total = _in_order(query, found), len(found)
+    else:
+        query, ids, total = _counted(session, model, query, most)
+    if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
+        return _few(session, model, meant)
+    return query, (ids if total <= most else None), total
+
+
+def _found(session, model, query, most):
+    """The ids of what the index finds, at most one more than `most`."""
+    departments = access.reach(query.asker.principal, model).departments
+    return search.found(
+        session, model, query.words, near=dict(query.near), departments=departments, most=most + 1
+    )
+
+
+def _in_order(query, ids):
+    """Those of these ids that stand on the page, and one more, in its order."""
+    ids = sorted(ids, reverse=query.is_downwards)
+    if query.after is not None:
+        last = query.after[1]
+        ids = [key for key in ids if (key < last if query.is_downwards else key > last)]
+    return ids[: query.size + 1]
+
+
+def _counted(session, model, query, most):
+    """The same as `_few` where the filters, or the order, have to be asked of the rows."""
     ids, total = [], None
     if query.words and not _is_search_alone(model, query):
-        near = dict(query.near)
-        found = search.how_many(model, query.words, near=near, departments=departments, most=most + 1)
-        hits = session.scalar(found)
+        hits = len(_found(session, model, query, most))
         query, total = replace(query, is_common=hits > most), (None if hits else 0)
     if not query.words or query.is_common:
         total = session.scalar(count(model, query))
     if total is None or 0 < total <= most:
         ids, total = _sorted(session, model, query, most)
-    if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
-        return _few(session, model, meant)
-    return query, (ids if total <= most else None), total
+    return query, ids, total
 
 
 def _is_search_alone(model, query):
@@ -355,24 +382,30 @@ def _border(session, model, query):
     is_in_tail = query.after is not None and query.after[0] is None
     if is_in_tail or (reach is not None and len(reach) > 1):
         return None
-    what = (_key(model, query.column), model.id)
-    steps = STEPS_BY_ID if query.column == "id" else STEPS
-    ahead = _steps.__wrapped__(
-        model, query.sort, reach, what, (), has_value=True, has_last=query.after is not None
-    )
+    what = _key_and_id(model, query.column)
+    ahead = _ahead(model, query.sort, reach, what, query.after is not None)
     last = {"last_value": query.after[0], "last_id": query.after[1]} if query.after else {}
-    row = session.execute(ahead.offset(steps), {"wanted": 1, **last}).first()
+    row = session.execute(ahead, {"wanted": 1, **last}).first()
     return None if row is None else tuple(row)
 
 
-def _within(model, query, border):
-    """That a row does not lie beyond the border."""
-    value, number = border
-    if query.column == "id":
-        return model.id >= number if query.is_downwards else model.id <= number
-    here = tuple_(_key(model, query.column), model.id)
-    there = tuple_(literal(value, model.__table__.c[query.column].type), literal(number))
-    return here >= there if query.is_downwards else here <= there
+@lru_cache(maxsize=512)
+def _ahead(model, sort, departments, what, has_last):
+    """The statement of `_border`, kept."""
+    steps = STEPS_BY_ID if sort.removeprefix("-") == "id" else STEPS
+    return _steps(model, sort, departments, what, (), has_value=True, has_last=has_last).offset(steps)
+
+
+@lru_cache(maxsize=512)
+def _within(model, sort):
+    """That a row does not lie beyond the border: `border_value`, `border_id`."""
+    name, is_downwards = sort.removeprefix("-"), sort.startswith("-")
+    number = bindparam("border_id", type_=Integer)
+    if name == "id":
+        return model.id >= number if is_downwards else model.id <= number
+    here = tuple_(_key(model, name), model.id)
+    there = tuple_(bindparam("border_value", type_=model.__table__.c[name].type), number)
+    return here >= there if is_downwards else here <= there
 
 
 def _sorted(session, model, query, most):
@@ -397,25 +430,30 @@ def _sorted(session, model, query, most):
 def _walk(session, model, query, what, border=None):
     """A page along the index of the order, up to a border: first the rows with a value, then those without."""
     rows, wanted = [], query.size + 1
-    tests = tuple(conditions(model, query, BY_ROW))
+    tests, values = tuple(conditions(model, replace(query, words=""), BY_ROW)), {}
+    if query.words:
+        test, values = search.row_test(model, query.words, dict(query.near))
+        tests = (*tests, test)
     is_in_tail = query.after is not None and query.after[0] is None
     if not is_in_tail:
-        here = tests if border is None else (*tests, _within(model, query, border))
-        rows = _along(session, model, query, what, here, wanted, has_value=True)
+        here = tests if border is None else (*tests, _within(model, query.sort))
+        if border is not None:
+            values |= {"border_id": border[1]} | ({} if query.column == "id" else {"border_value": border[0]})
+        rows = _along(session, model, query, what, here, values, wanted, has_value=True)
     if border is None and len(rows) < wanted and model.__table__.c[query.column].nullable:
-        rows += _along(session, model, query, what, tests, wanted - len(rows), has_value=False)
+        rows += _along(session, model, query, what, tests, values, wanted - len(rows), has_value=False)
     return rows
 
 
-def _along(session, model, query, what, tests, wanted, *, has_value):
+def _along(session, model, query, what, tests, values, wanted, *, has_value):
     """Rows from one index: of the order alone, or of the order within each department that is reached."""
     departments = access.reach(query.asker.principal, model).departments
     is_split = departments is not None and len(departments) > 1
     last = (
         query.after if has_value or (query.after or (None,))[0] is None else None
     )  # the empty ones begin anew
-    values = {"wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
-    make = _steps.__wrapped__ if tests else _steps
+    values = {**values, "wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
+    make = _steps.__wrapped__ if query.tree is not None else _steps
     cut = (model.id,) if is_split else what.columns
     statement = make(
         model, query.sort, departments, cut, tests, has_value=has_value, has_last=last is not None
@@ -427,7 +465,7 @@ def _along(session, model, query, what, tests, wanted, *, has_value):
 
 @lru_cache(maxsize=1024)
 def _steps(model, sort, departments, what, tests, *, has_value, has_last):
-    """The statement of a walk. It is kept for lists that nothing is asked of: to make it takes longer than to run it.
+    """The statement of a walk. It is kept unless there are filters: to make it takes longer than to run it.
 
     It takes `wanted`, how many rows, and `last_value` and `last_id` of the row after which it begins.
     """
@@ -457,9 +495,20 @@ def _rows(session, model, what, ids):
     """The rows with these ids, in this order."""
     if not ids:
         return []
-    rows = what.read(session, select(*what.columns).where(model.id.in_(ids)))
+    rows = what.read(session, _by_ids(model, what.columns), {"ids": ids})
     place = {key: number for number, key in enumerate(ids)}
     return sorted(rows, key=lambda row: place[row.id])
+
+
+@lru_cache(maxsize=512)
+def _by_ids(model, columns):
+    """The SELECT of the rows with these `ids`, kept."""
+    return select(*columns).where(model.id.in_(bindparam("ids", expanding=True)))
+
+
+@lru_cache(maxsize=512)
+def _key_and_id(model, name):
+    return _key(model, name), model.id
 
 
 def _key(model, name):

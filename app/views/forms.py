@@ -4,7 +4,7 @@ import re
 from functools import cache
 
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import Boolean, Date, Integer, Text, bindparam, select
+from sqlalchemy import Boolean, Date, Integer, Text, select
 from wtforms import (
     BooleanField,
     DateField,
@@ -115,7 +115,7 @@ class LinkField(StringField):
     def suggestions(self):
         if self._suggested is not None:
             return [named(row) for row in self._suggested]
-        return [] if self.not_visible else [words for _, words in newest(self.session, self.target)]
+        return [] if self.not_visible else newest(self.session, self.target)
 
     def _value(self):
         if self.raw_data:
@@ -167,20 +167,19 @@ def find_named(session, target, text):
     raise Unclear(gettext("Which one? %(names)s", names=names), candidates)
 
 
-def newest(session, target, words=""):
-    """(id, how it is written) of the newest records of `target` that hold these words, and are seen."""
-    found = (
-        session.execute(_newest(target), {"most": SUGGESTED})
-        if not words
-        else session.execute(_newest.__wrapped__(target, search.matching(target, words)), {"most": SUGGESTED})
-    )
-    return [(row.id, f"{name_of(row._mapping)} (#{row.id})") for row in found]
+def newest(session, target):
+    """How the newest records of `target` are written, of those that are seen."""
+    return [written(row) for row in session.execute(_newest(target))]
 
 
 @cache
-def _newest(target, *conditions):
-    columns = select(*name_columns(target)).where(*conditions)
-    return columns.order_by(target.id.desc()).limit(bindparam("most", type_=Integer))
+def _newest(target):
+    return select(*name_columns(target)).order_by(target.id.desc()).limit(SUGGESTED)
+
+
+def written(row):
+    """How a record is written into a text field, given its `name_columns`: like `named`."""
+    return f"{name_of(row._mapping)} (#{row.id})"
 
 
 def typed(field):

@@ -51,7 +51,8 @@ class ListView(PageView):
             total=found.total,
             count=self._count(query, found.total, is_exact),
             next_href=filtering.address(self, query, after=next_row) if next_row else None,
-            near=bool(found.query.near) and bool(found.rows),  # which words: the index knows those of everybody
+            near=bool(found.query.near)
+            and bool(found.rows),  # which words: the index knows those of everybody
             panel=filtering.panel(self, query, request.args),
             panel_href=filtering.address(self, query, filters="open"),
             chips=filtering.chips(self, query),

@@ -17,10 +17,11 @@ from app.views import cells, custom_values, forms, history
 from app.views.base import allows, expose, safe_target, wants_json
 from app.views.bulk import BulkRoutes
 from app.views.exports import ExportRoutes
-from app.views.lists import ListView
+from app.views.lists import ListView, asker
 from app.views.past import PastRoutes, flash_undoable
 from app.views.tagging import TagRoutes
 
+MOST_PICKED = 200  # hits that a picker looks through before it walks the newest
 _VIEWS = {}
 
 
@@ -124,8 +125,10 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
         """Suggestions for a link field: the records that hold the words, as the field writes them."""
         words = request.args.get("q", "").strip()
         words = words[:200] if security.is_storable(words) else ""
-        found = forms.newest(db.session(), self.model, words)
-        return jsonify([{"id": key, "label": label} for key, label in found])
+        asked = {"words": words, "sort": "-id", "asker": asker()}
+        query = filters.Query(**asked, size=forms.SUGGESTED, most=MOST_PICKED)
+        found = filters.fetch(db.session, self.model, query, *cells.name_columns(self.model))
+        return jsonify([{"id": row.id, "label": forms.written(row)} for row in found.rows])
 
     def may_add(self):
         return not self.is_edited_by_deeds and super().may_add()

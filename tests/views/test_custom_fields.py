@@ -492,7 +492,7 @@ def test_a_field_of_the_north_is_not_written_by_the_south(client_for, hidden, as
 
 
 @on_both_engines
-def test_ten_fields_cost_one_statement_a_page(client_for, define, company_id):
+def test_ten_fields_cost_at_most_one_statement_a_page(client_for, define, company_id):
     client = client_for("rep.north")
     pages = ("/companies/", f"/companies/{company_id}", f"/companies/{company_id}/edit", "/api/v1/companies/")
     for number in range(10):
@@ -506,7 +506,7 @@ def test_ten_fields_cost_one_statement_a_page(client_for, define, company_id):
             client.get(path)
         about = [one for one in seen if one.startswith("SELECT custom_field.")]
         counts[path] = (len(seen), len(about))
-        assert len(about) == 1, path
+        assert len(about) <= 1, path
     assert counts["/companies/"][0] <= 8 and counts[f"/companies/{company_id}"][0] <= 15, counts
 
 
