@@ -5,7 +5,7 @@ from functools import cache
 
 from flask import flash, g, redirect, request
 from flask_babel import gettext
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, null, select
 from werkzeug.datastructures import MultiDict
 
 from app.extensions import N_, db
@@ -84,7 +84,8 @@ def timeline(row):
     entity = row.__tablename__
     if not g.principal.may("see", "activity"):
         return {"timeline": None}
-    rows = db.session.execute(_about(entity), {"key": row.id}).all()
+    hidden = g.principal.hidden("activity")
+    rows = db.session.execute(_about(entity, frozenset(hidden)), {"key": row.id}).all()
     return {
         "timeline": [_entry(one) for one in rows[:SHOWN]],
         "timeline_next": f"/activities/?{entity}_id.is={row.id}" if len(rows) > SHOWN else None,
@@ -93,13 +94,13 @@ def timeline(row):
 
 
 @cache
-def _about(entity):
-    """The SELECT of what the timeline of such a record tells, its key to be given. Made once, it runs sooner."""
+def _about(entity, hidden):
+    """The SELECT of what the timeline of such a record tells, its key to be given. Kept, it runs sooner."""
     told = ("id", "kind", "subject", "body", "due_on", "done_at", "created_at")
     owner = select(Staff.name).where(Staff.id == Activity.owner_id).scalar_subquery()
     about = getattr(Activity, f"{entity}_id") == bindparam("key")
     order = (Activity.created_at.desc(), Activity.id.desc())
-    columns = (getattr(Activity, name) for name in told)
+    columns = (null().label(name) if name in hidden else getattr(Activity, name) for name in told)
     return select(*columns, owner.label("owner")).where(about).order_by(*order).limit(SHOWN + 1)
 
 
