@@ -11,6 +11,7 @@ import secrets
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
@@ -239,6 +240,78 @@ class Settings(BaseSettings):
         ),
     ] = ""
 
+    PUBLIC_URL: Annotated[
+        str,
+        _setting(
+            "How people reach this server, as it stands in mails. With https:// (a proxy before Foyer encrypts) "
+            "cookies are sent over it alone, and browsers are told to use nothing else.",
+            expects="an address without a path, such as https://crm.example.com, or nothing",
+            pattern=r"^(https?://[0-9A-Za-z.\-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?)?/?$",
+        ),
+    ] = ""
+
+    PROXIES: Annotated[
+        int,
+        _setting(
+            "How many proxies of the house stand before Foyer: whose X-Forwarded-For is believed. With more than there "
+            "are, a visitor could make up his address; with fewer, all of them seem to come from the proxy.",
+            expects="a whole number from 0 to 5",
+            ge=0,
+            le=5,
+        ),
+    ] = 0
+
+    SESSION_IDLE_MINUTES: Annotated[
+        int,
+        _setting(
+            "Minutes after which a session that nobody uses ends.",
+            expects="a whole number from 5 to 43200",
+            ge=5,
+            le=43200,
+        ),
+    ] = 240
+
+    SESSION_HOURS: Annotated[
+        int,
+        _setting(
+            "Hours after which a session ends in any case.",
+            expects="a whole number from 1 to 8760",
+            ge=1,
+            le=8760,
+        ),
+    ] = 16
+
+    PASSWORD_DAYS: Annotated[
+        int,
+        _setting(
+            "Days after which a password must be replaced. 0: never, which is the better advice "
+            "(NIST SP 800-63B, 3.1.1.2); some firms are bound to require it.",
+            expects="a whole number from 0 to 3650",
+            ge=0,
+            le=3650,
+        ),
+    ] = 0
+
+    PASSWORD_HISTORY: Annotated[
+        int,
+        _setting(
+            "How many of a person's former passwords are not taken again.",
+            expects="a whole number from 0 to 24",
+            ge=0,
+            le=24,
+        ),
+    ] = 5
+
+    ACCOUNT_LOG_DAYS: Annotated[
+        int,
+        _setting(
+            "Days for which sign-ins, new passwords and changes of roles are kept.",
+            expects="a whole number from 30 to 3650",
+            ge=30,
+            le=3650,
+        ),
+    ] = 400
+
     # ---- What the values must obey beyond their type ----
 
     @field_validator("FOYER_HOME")
@@ -322,8 +395,31 @@ class Settings(BaseSettings):
 
     @property
     def trusted_hosts(self):
-        """TRUSTED_HOSTS as a list, or None where any name is allowed."""
-        return [host.strip() for host in self.TRUSTED_HOSTS.split(",") if host.strip()] or None
+        """TRUSTED_HOSTS as a list; without it the name in PUBLIC_URL and this machine's own; None: any name."""
+        named = [host.strip() for host in self.TRUSTED_HOSTS.split(",") if host.strip()]
+        if not named and self.PUBLIC_URL:
+            named = [urlsplit(self.PUBLIC_URL).hostname, "localhost", "127.0.0.1"]
+        return named or None
+
+    @property
+    def is_https(self):
+        """Whether people reach the server over HTTPS."""
+        return self.PUBLIC_URL.startswith("https://")
+
+    @property
+    def address(self):
+        """Where people reach the server, for links in mails; never taken from what a browser says."""
+        host = f"[{self.HOST}]" if ":" in self.HOST else self.HOST
+        return self.PUBLIC_URL.rstrip("/") or f"http://{host}:{self.PORT}"
+
+    @property
+    def is_public(self):
+        """Whether others than this machine reach the server: what is weak is then refused at start."""
+        return not self.is_loopback or bool(self.PUBLIC_URL)
+
+    def cookie(self, name):
+        """A cookie's name; over HTTPS browsers see to it that no other host of the domain has set it."""
+        return f"__Host-{name}" if self.is_https else name
 
     @property
     def documents(self):
@@ -358,6 +454,11 @@ class Settings(BaseSettings):
                 f"The key {path} is shorter than {KEY_LENGTH} bytes; delete it, and Foyer makes a new one "
                 "(everyone then signs in again)."
             )
+        if self.is_public and _is_guessable(key):
+            raise WrongSetting(
+                f"The key {path} is one that can be guessed; delete it, and Foyer makes a new one "
+                "(everyone then signs in again)."
+            )
         return key
 
     def flask_config(self):
@@ -373,9 +474,14 @@ class Settings(BaseSettings):
             "MAX_CONTENT_LENGTH": 16 * 1024 * 1024,
             "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
             "MAX_FORM_PARTS": 2000,
-            "SESSION_COOKIE_NAME": "foyer",
+            # Flask's own session: the CSRF token and messages to show, signed. Who is signed in stands elsewhere.
+            "SESSION_COOKIE_NAME": self.cookie("foyer"),
             "SESSION_COOKIE_HTTPONLY": True,
             "SESSION_COOKIE_SAMESITE": "Lax",
+            "SESSION_COOKIE_SECURE": self.is_https,
+            "SESSION_COOKIE_PATH": "/",
+            "SESSION_PROTECTION": None,
+            "PREFERRED_URL_SCHEME": "https" if self.is_https else "http",
             # A form left open over lunch is still sent: the token lives as long as the session.
             "WTF_CSRF_TIME_LIMIT": None,
             "BABEL_DEFAULT_LOCALE": self.LANGUAGE,
@@ -422,6 +528,23 @@ FLASK_APPBUILDER = {
     "JWT_TOKEN_LOCATION": ["headers"],
     "JWT_ACCESS_TOKEN_EXPIRES": 3600,
 }
+
+
+def _is_guessable(key):
+    """Whether a key looks chosen instead of made: few different characters, or words that stand in manuals."""
+    text = key.decode("latin-1").lower()
+    words = (
+        "secret",
+        "changeme",
+        "change-me",
+        "change_me",
+        "default",
+        "password",
+        "foyer",
+        "example",
+        "0123456789",
+    )
+    return len(set(key)) < KEY_LENGTH // 3 or any(word in text for word in words)
 
 
 def languages():

@@ -1,6 +1,7 @@
 """Foyer, assembled: this reads like a table of contents."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.extensions import db, migrate
 from config import load_settings
@@ -8,12 +9,14 @@ from config import load_settings
 
 def create_app(settings=None):
     """The application for these settings (default: those of the environment and the instance folder)."""
-    from app import access, ledger, models, search, security, views  # noqa: F401  (guards and ledger listen from here on)
+    from app import access, ledger, models, search, security, sessions, views  # noqa: F401  (guards listen from here on)
 
     settings = settings or load_settings()
     app = Flask(__name__, instance_path=str(settings.FOYER_HOME))
     app.config.from_mapping(settings.flask_config())
     security.use_zone(settings.zone)
+    if settings.PROXIES:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.PROXIES, x_proto=settings.PROXIES)
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():

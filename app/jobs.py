@@ -28,7 +28,7 @@ from huey import PostgresHuey, SqliteHuey, crontab
 from sqlalchemy import delete, event, func, select, update
 from sqlalchemy.exc import OperationalError
 
-from app import access, security
+from app import access, security, sessions, throttle
 from app.extensions import N_, Session, db
 from app.models import Job, JobFile, OutboxMessage
 from app.rules import RuleBroken
@@ -495,16 +495,49 @@ def _not_sent(message, error):
 @channel("mail")
 def _send_mail(settings, message):
     """One mail by the house's own server; the same Message-ID however often it is tried."""
+    _send(settings, message, message.payload["subject"], message.payload["text"])
+
+
+PASSWORD_LINK = "password link"
+
+
+@channel(PASSWORD_LINK)
+def _send_password_link(settings, message):
+    """The link to set a forgotten password. Its secret is made here, so that no row ever holds it."""
+    token = security.make_password_link(message.payload["user_id"])
+    text = N_(
+        "Somebody, probably you, asked to set a new password for “%(username)s”.\n\n"
+        "Open this address within an hour; it works once:\n\n%(link)s\n\n"
+        "If it was not you, do nothing: the password stays as it is.\n"
+    )
+    link = f"{settings.address}/login/new-password?token={token}"
+    _send(
+        settings,
+        message,
+        N_("A new password"),
+        text % {"username": message.payload["username"], "link": link},
+    )
+
+
+def _send(settings, message, subject, text):
     mail = EmailMessage()
     mail["From"], mail["To"] = settings.MAIL_FROM, message.address
-    mail["Subject"] = message.payload["subject"]
+    mail["Subject"] = subject
     mail["Message-ID"] = f"<foyer-{message.id}@{settings.MAIL_FROM.rpartition('@')[2].rstrip('>')}>"
-    mail.set_content(message.payload["text"])
+    mail.set_content(text)
     with smtplib.SMTP(settings.MAIL_HOST, settings.MAIL_PORT, timeout=30) as server:
         if settings.MAIL_USER:
             server.starttls()
             server.login(settings.MAIL_USER, settings.MAIL_PASSWORD)
         server.send_message(mail)
+
+
+@daily
+def _forget_what_the_door_kept(settings, now):
+    with access.system_session("what counts no more") as session:
+        throttle.forget_old(session, now)
+        sessions.forget_old(session, now, settings)
+        security.forget_old(session, now, settings)
 
 
 # --------------------------------------------------------------------------------------------- the worker

@@ -35,7 +35,8 @@ VERBS = {
     "department": (*WRITE, "export"),
     "staff": (*WRITE, "export"),
     "number_series": ("see", "edit", "add", "export"),
-    "account": ("see", "edit"),  # sign-in names, passwords
+    "account": ("see", "edit"),  # sign-in names, passwords, sessions
+    "own_account": ("see", "edit"),  # one's own password, sessions, and what else one signs in with
     "membership": ("see", "add", "edit", "delete"),  # which role a person holds in which department
     "deputy": ("see", "add", "edit", "delete"),
     "role": WRITE,  # those that the firm composes
@@ -106,7 +107,7 @@ EVERYONE = [
     *reads("change_set", "role", reach=ALL),
     *reads("membership", "deputy", "read_entry", reach=OWN),
     Grant("approval", ("see", "add"), OWN),
-    *works("job", "outbox_message", reach=OWN),
+    *works("job", "outbox_message", "own_account", reach=OWN),
 ]
 # For whoever works on records of his own, not only reads.
 HANDS_ON = [

@@ -6,23 +6,29 @@ Everything here works in short system sessions of its own or in a session it is 
 import hashlib
 import re
 import secrets
-from datetime import UTC, datetime
+import unicodedata
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, Role, User, ViewMenu
-from sqlalchemy import bindparam, event, func, inspect, or_, select, update
+from sqlalchemy import bindparam, delete, event, func, insert, inspect, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from app import access, roles
-from app.extensions import Session, db
+from app import access, roles, throttle
+from app.extensions import N_, Session, db
 from app.models import (
     ENTITIES,
     RIGHTS_VERSION,
+    Account,
+    AccountEvent,
     ComposedRole,
     CustomField,
     Department,
     Deputy,
     Membership,
+    PasswordLink,
     Share,
     Staff,
 )
@@ -39,7 +45,7 @@ DEMO_USERNAMES = (
     "finance",
 )
 DEMO_PASSWORD = "demo"
-SHORTEST_PASSWORD = 8  # for all but the demo's
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 128  # for all but the demo's
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -56,9 +62,13 @@ def load_principal(user_id, *, only=None):
     """
     with db.engine.connect() as connection:
         asked = {"user_id": user_id}
-        row = connection.execute(_person(), asked, execution_options={access.DOOR: True}).first()
-    if row is None:
-        return None
+        row = connection.execute(_by_id(), asked, execution_options={access.DOOR: True}).first()
+    return principal_from(user_id, row, only=only) if row is not None else None
+
+
+def principal_from(user_id, row, *, only=None):
+    """The principal that a row of `person()` speaks of."""
+    row = tuple(row[: len(_columns())])
     found, known = (*row, _today()), _KNOWN.get((user_id, only))
     if known is None or known[0] != found:
         with access.system_session("sign-in", door="sign-in", writes=False) as session:
@@ -80,26 +90,31 @@ def _today():
 
 
 @cache
-def _person():
-    """Built once mappers stand: FAB adds to a user's columns late."""
+def _columns():
+    """What tells who somebody is, and whether anything has changed. Built once mappers stand: FAB adds columns late."""
     return (
-        select(
-            User.password,
-            User.username,
-            Staff.name,
-            Staff.job_title,
-            Staff.department_id,
-            Staff.language,
-            Staff.version,
-            select(RIGHTS_VERSION.c.number).scalar_subquery(),
-            _fields("count", CustomField.id),
-            _fields("sum", CustomField.version),
-            _fields("max", CustomField.updated_at),
-        )
-        .select_from(User)
-        .outerjoin(Staff, Staff.id == User.id)
-        .where(User.id == bindparam("user_id"), User.active)
+        User.password,
+        User.username,
+        Staff.name,
+        Staff.job_title,
+        Staff.department_id,
+        Staff.language,
+        Staff.version,
+        select(RIGHTS_VERSION.c.number).scalar_subquery(),
+        _fields("count", CustomField.id),
+        _fields("sum", CustomField.version),
+        _fields("max", CustomField.updated_at),
     )
+
+
+def person(*more):
+    """The statement that tells who it is: active accounts with `_columns()`, and `more` behind them."""
+    return select(*_columns(), *more).select_from(User).outerjoin(Staff, Staff.id == User.id).where(User.active)
+
+
+@cache
+def _by_id():
+    return person().where(User.id == bindparam("user_id"))
 
 
 def _fields(said, column):
@@ -116,8 +131,10 @@ def _principal(session, user_id, row, only=None):
     grants = access.held(
         roles.EVERYONE, person_id=user_id, department_id=department_id, below=under(tree, department_id)
     )
-    names, departments = [], {department_id}
+    names, departments, own = [], {department_id}, set()
     for owner_id, role, its_department in _memberships(session, persons):
+        if owner_id == user_id:
+            own.add(role)
         if only is not None and role not in only:
             continue
         via = access.Via(role, its_department, None if owner_id == user_id else owner_id, persons[owner_id])
@@ -142,7 +159,7 @@ def _principal(session, user_id, row, only=None):
         persons=tuple(persons),
         roles=tuple(dict.fromkeys(names)),
         language=language or "en",
-        stamp=_stamp(password_hash),
+        stamp=_stamp(password_hash, own),
         grants=tuple(dict.fromkeys(grants)),
         shared=_shared(session, tuple(persons), departments, today),
         today=today,
@@ -240,33 +257,116 @@ def _memberships_move_along(session, _context, _instances):
                 one.department_id = row.department_id
 
 
-def authenticate(username, password):
+def authenticate(username, password, *, address, device=None):
     """The id of the active account with this name (or mail address) and password, or None.
 
-    Names known and unknown take the same time; the hash is computed outside any transaction.
+    Counted before it is looked at; over the limit it raises `throttle.TooMany`. Names known and unknown take the same
+    time and the same writing; the hash is computed outside any transaction.
     """
-    if not (is_storable(username) and is_storable(password)):
+    if not (is_storable(username) and is_storable(password)) or len(password) > 8 * LONGEST_PASSWORD:
         return None
+    with throttle.in_line():
+        user_id, password_hash = _credentials(username)
+        account = username if user_id is None else user_id
+        if (seconds := throttle.ask("password", account, address, device)) is not None:
+            _note_guessing(user_id, address)
+            raise throttle.TooMany(seconds)
+        is_right = throttle.compute(check_password_hash, password_hash or _NOBODY, normal(password))
+        if not is_right or password_hash is None:
+            return None
+        throttle.passed("password", user_id, address, device)
+        return user_id
+
+
+def is_own_password(user_id, password, *, address, device=None):
+    """Whether this is the person's password, asked again before something weighty; counted like a sign-in."""
+    with access.system_session("sign-in", door="sign-in", writes=False) as session:
+        username = session.get(User, user_id).username
+    return authenticate(username, password, address=address, device=device) == user_id
+
+
+def _credentials(username):
+    """(id, hash) of the account with this name or mail address; without a hash where nobody can sign in with it."""
     with access.system_session("sign-in", door="sign-in", writes=False) as session:
         by_name = select(User).where((User.username == username) | (User.email == username))
         user = session.scalars(by_name.order_by(User.username != username)).first()
-        known = (
-            (user.id, user.password)
-            if user is not None and user.active and user.password
-            else (None, _NOBODY)
-        )
-    user_id, password_hash = known
-    is_right = check_password_hash(password_hash, password)
+        if user is None:
+            return None, None
+        return user.id, (user.password or None) if user.active else None
+
+
+def _note_guessing(user_id, address):
+    """Somebody was sent away at this account: told once a window, or a flood would fill the log."""
     if user_id is None:
-        return None
-    with access.system_session("sign-in", door="sign-in") as session:
-        user = session.get(User, user_id)
-        if is_right:
-            user.last_login = datetime.now(UTC).replace(tzinfo=None)
-            user.login_count, user.fail_login_count = (user.login_count or 0) + 1, 0
-        else:
-            user.fail_login_count = (user.fail_login_count or 0) + 1
-    return user_id if is_right else None
+        return
+    since = datetime.now(UTC) - throttle.WINDOW
+    told = select(AccountEvent.id).where(
+        AccountEvent.user_id == user_id, AccountEvent.kind == "too many guesses", AccountEvent.at > since
+    )
+    with access.system_session("throttle", door="sign-in", writes=False) as session:
+        if session.scalar(told.limit(1)) is not None:
+            return
+    with access.system_session("throttle", door="sign-in") as session:
+        note(session, user_id, "too many guesses", address=address)
+
+
+def normal(password):
+    """A password as it is hashed: NFC, any kind of blank a plain one (RFC 8265, OpaqueString).
+
+    The same word typed on a Mac, a phone and a PC would otherwise be three passwords.
+    """
+    text = "".join(" " if unicodedata.category(one) == "Zs" else one for one in password)
+    return unicodedata.normalize("NFC", text)
+
+
+def hashed(password):
+    """The hash that is kept of a password."""
+    return generate_password_hash(normal(password))
+
+
+# What can happen to an account, as its holder and IT read it.
+EVENTS = {
+    "signed in": N_("Signed in"),
+    "signed out": N_("Signed out"),
+    "too many guesses": N_("Too many wrong guesses; further ones were sent away"),
+    "password changed": N_("New password, set by the person"),
+    "password set": N_("New password, set by somebody else"),
+    "password reset": N_("New password, set with a mailed link"),
+    "reset asked": N_("Asked for a mailed link to set a new password"),
+    "sessions ended": N_("Sessions ended"),
+    "roles changed": N_("Other roles"),
+    "shut out": N_("May no longer sign in"),
+    "let in": N_("May sign in again"),
+    "account made": N_("Account made"),
+}
+
+
+def note(session, user_id, kind, *, address=None, device=None, **details):
+    """Write down what happened to an account, in this transaction. Never a secret, not even its hash."""
+    assert kind in EVENTS, kind
+    statement = insert(AccountEvent.__table__).values(
+        at=datetime.now(UTC),
+        user_id=user_id,
+        kind=kind,
+        by_id=session.info.get("on_behalf_of", access.principal_of(session).id),
+        door=session.info["door"],
+        address=address,
+        device=device,
+        details=details,
+    )
+    session.connection().execute(statement, execution_options={access.DOOR: True})
+
+
+def events_of(session, user_id, most):
+    """The newest events of an account, each with the name of whoever did it (None: the system)."""
+    doer = aliased(User)
+    newest = (
+        select(AccountEvent, doer.username)
+        .outerjoin(doer, doer.id == AccountEvent.by_id)
+        .where(AccountEvent.user_id == user_id)
+        .order_by(AccountEvent.id.desc())
+    )
+    return session.execute(newest.limit(most)).all()
 
 
 def address_of(user_id):
@@ -317,6 +417,7 @@ def create_account(
     department_id,
     roles,
     password=None,
+    must_change=False,
     active=True,
     **profile,
 ):
@@ -327,7 +428,7 @@ def create_account(
         last_name=last_name,
         email=email,
         active=active,
-        password=generate_password_hash(password) if password else None,
+        password=hashed(password) if password else None,
     )
     session.add(user)
     session.flush()
@@ -336,6 +437,8 @@ def create_account(
     session.add(staff)
     session.flush()
     set_roles(session, user_id=user.id, names=roles)
+    if must_change:
+        ask_to_change(session, user.id)
     return staff
 
 
@@ -370,8 +473,19 @@ def roles_of(session, user_id):
     return list(session.scalars(held.order_by(Membership.role).distinct()))
 
 
-def set_password(session, user_id, password):
-    session.get(User, user_id).password = generate_password_hash(password)
+def set_password(session, user_id, password, *, must_change=False):
+    """Give the account this password, whatever it is (`rules/passwords.py` says which will do); its sessions end."""
+    new = hashed(password)  # before the transaction begins, where this is its first deed
+    session.get(User, user_id).password = new
+    session.flush()
+    if must_change:
+        ask_to_change(session, user_id)
+
+
+def ask_to_change(session, user_id):
+    """The person lands on the page for a new password, until he has set one."""
+    session.merge(Account(user_id=user_id, must_change=True))
+    session.flush()
 
 
 def set_active(session, user_id, active, *, today):
@@ -380,6 +494,54 @@ def set_active(session, user_id, active, *, today):
     staff = session.get(Staff, user_id)
     if staff is not None:
         staff.left_on = None if active else staff.left_on or today
+
+
+# --------------------------------------------------------------------------------------------- forgotten passwords
+
+LINK_HOLDS = timedelta(hours=1)
+
+
+def find_by_name(session, username):
+    """The active account with this name or mail address, or None."""
+    by_name = select(User).where((User.username == username) | (User.email == username), User.active)
+    return session.scalars(by_name.order_by(User.username != username)).first()
+
+
+def make_password_link(user_id):
+    """The secret of a new link with which this person sets a password; one sent before opens nothing any more."""
+    token = secrets.token_urlsafe(32)
+    with access.system_session("password link", door="mail") as session:
+        session.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
+        ends_at = datetime.now(UTC) + LINK_HOLDS
+        session.add(PasswordLink(token_hash=_hash(token), user_id=user_id, ends_at=ends_at))
+    return token
+
+
+def user_of_link(session, token):
+    """The active account whose password this link may replace, or None."""
+    if not token or not is_storable(token):
+        return None
+    living = (PasswordLink.token_hash == _hash(token), PasswordLink.ends_at > datetime.now(UTC))
+    return session.scalars(
+        select(User).join(PasswordLink, PasswordLink.user_id == User.id).where(*living, User.active)
+    ).first()
+
+
+def use_link(session, token):
+    """The link has done its work; returns whether it was still there, which only one of two at once sees."""
+    return session.execute(delete(PasswordLink).where(PasswordLink.token_hash == _hash(token))).rowcount == 1
+
+
+def forget_old(session, now, settings):
+    """Drop links that have run out, and what the accounts' log holds longer than it is kept; called once a day."""
+    session.execute(delete(PasswordLink).where(PasswordLink.ends_at < now))
+    session.execute(
+        delete(AccountEvent).where(AccountEvent.at < now - timedelta(days=settings.ACCOUNT_LOG_DAYS))
+    )
+
+
+def _hash(token):
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def create_first_admin(session):
@@ -413,9 +575,10 @@ def has_demo_accounts(session):
     return any(user.password and check_password_hash(user.password, DEMO_PASSWORD) for user in users)
 
 
-def _stamp(password_hash):
-    """What a session or token carries of the password it was begun with: another password, and it is over."""
-    return hashlib.sha256((password_hash or "").encode()).hexdigest()[:16]
+def _stamp(password_hash, names):
+    """What a session was begun with: another password, or other roles, by whatever door, and it is over."""
+    told = "\n".join((password_hash or "", *sorted(names)))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _tree(session):

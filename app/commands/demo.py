@@ -36,6 +36,11 @@ def add_arguments(parser):
 
 def run(args, settings):
     say = partial(print, flush=True)
+    if settings.is_public:
+        raise CommandError(
+            "The demo accounts have a password that everybody knows: they are made where HOST is 127.0.0.1 and no "
+            "PUBLIC_URL is set."
+        )
     app = create_app(settings)
     upgrade(app, say=say)
     if load_if_empty(app, say=say):

@@ -6,6 +6,7 @@ import secrets
 import sys
 from datetime import datetime
 
+from flask import current_app
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -14,6 +15,7 @@ from app import access, create_app, security
 from app.commands import CommandError
 from app.models import Department, Membership, Staff
 from app.roles import ROLES
+from app.rules import RuleBroken, passwords
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
@@ -40,7 +42,9 @@ def add_arguments(parser):
 
     password = deeds.add_parser("password", help="a new password, asked for, or read from a pipe")
     password.add_argument("username")
-    password.add_argument("--make", action="store_true", help="make one and show it once, instead of asking")
+    password.add_argument(
+        "--make", action="store_true", help="make one and show it once, to be replaced at the next sign-in"
+    )
 
     for deed, what in (("activate", "let someone sign in again"), ("deactivate", "shut someone out")):
         deeds.add_parser(deed, help=what).add_argument("username")
@@ -98,15 +102,21 @@ def add(session, args, *, today):
         department_id=department.id,
         roles=args.role,
         password=password,
+        must_change=True,
     )
-    print(f"{args.username} can sign in with the password {password} (shown once).")
+    print(f"{args.username} can sign in with the password {password} (shown once), and then sets another.")
 
 
 def set_password(session, args, *, today):
     """A new password for an account."""
     user = _account(session, args.username)
     password = _made() if args.make else _asked()
-    security.set_password(session, user.id, password)
+    settings = current_app.config["SETTINGS"]
+    company, keep = settings.COMPANY_NAME, settings.PASSWORD_HISTORY
+    try:
+        passwords.replace(session, user, password, company=company, keep=keep, must_change=args.make)
+    except RuleBroken as broken:
+        raise CommandError(f"{broken} Nothing was changed.")
     shown = f": {password} (shown once)" if args.make else ""
     print(f"{args.username} has a new password{shown}.")
 
@@ -150,6 +160,4 @@ def _asked():
             raise CommandError("The two are not the same; nothing was changed.")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    if len(password) < security.SHORTEST_PASSWORD:
-        raise CommandError(f"A password has at least {security.SHORTEST_PASSWORD} characters; nothing was changed.")
     return password

@@ -8,6 +8,7 @@ from flask_babel import get_locale, gettext
 
 from app.extensions import N_
 from app.views import base, errors, marks, reading, templating
+from app.views.accounts import AccountView, ForgottenView, OwnAccountView
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
 from app.views.campaigns import CampaignView
@@ -31,6 +32,7 @@ from app.views.settings import (
     TagView,
     TaxRateView,
 )
+from app.views.sign_in import SecurityApi, SignIn
 from app.views.tickets import TicketView
 
 
@@ -70,8 +72,10 @@ MENU_MORE = [
     Entry(ChangeView, N_("Changes"), "history", "/changes/"),
     Entry(TrashView, N_("Trash"), "trash", "/trash/"),
 ]
-# Reached from the mark in the corner, and by programs.
-OFF_MENU = [HomeView, ImportView]
+# Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
+OFF_MENU = [HomeView, ImportView, OwnAccountView, AccountView]
+# Open to whoever is not signed in yet.
+DOORS = [SignIn, SecurityApi, ForgottenView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 
 
@@ -81,7 +85,9 @@ def install(app):
     templating.install(app)
     for view in [*(entry.view for entry in [*MENU, *MENU_MORE]), *OFF_MENU]:
         builder.add_view_no_menu(view)
-    for api in APIS:
+    builder.sm.auth_view = builder.add_view_no_menu(SignIn)
+    builder.add_view_no_menu(ForgottenView)
+    for api in [*APIS, SecurityApi]:
         builder.add_api(api)
     errors.install(app)
     app.jinja_env.filters.update(reading.FILTERS | marks.FILTERS)
@@ -135,12 +141,29 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
+# What a page of the house never needs of the device. Signing in with a key (WebAuthn) stays allowed.
+PERMISSIONS_POLICY = ", ".join(
+    f"{what}=()"
+    for what in (
+        *("accelerometer", "ambient-light-sensor", "autoplay", "bluetooth", "browsing-topics", "camera"),
+        *("display-capture", "encrypted-media", "fullscreen", "geolocation", "gyroscope", "hid", "magnetometer"),
+        *("microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb"),
+        *("xr-spatial-tracking",),
+    )
+)
+TWO_YEARS = 2 * 365 * 24 * 3600  # seconds
+
 
 def _headers(response):
     response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Permissions-Policy"] = PERMISSIONS_POLICY
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    if current_app.config["SETTINGS"].is_https:
+        response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     elif current_app.debug is False:

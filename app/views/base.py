@@ -6,6 +6,7 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 """
 
 import functools
+import hashlib
 from urllib.parse import urlsplit
 
 from flask import (
@@ -22,23 +23,23 @@ from flask import (
 from flask.json.provider import DefaultJSONProvider
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
-from flask_appbuilder.security.api import SecurityApi
+from flask_appbuilder.security.api import SecurityApi as TokenApi
 from flask_appbuilder.security.sqla.manager import SecurityManager
-from flask_appbuilder.security.views import AuthDBView
 from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
-from flask_login import current_user, login_user, logout_user
 from sqlalchemy.orm import scoped_session
 from werkzeug.routing import IntegerConverter
 
-from app import access, custom, filters, security
+from app import access, custom, filters, sessions
 from app.extensions import Session, csrf, db
 
-__all__ = ["ApiView", "PageView", "allows", "expose", "install"]
+__all__ = ["ApiView", "PageView", "TokenApi", "allows", "expose", "install"]
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Sign-in for programs carries no cookie, so nothing could be forged with it.
 CSRF_FREE = ("SecurityApi.login", "SecurityApi.refresh")
+# What is open to somebody who must set a new password first.
+ALLOWED_BEFORE = ("OwnAccountView.password", "SignIn.logout")
 # Routes to which whoever is signed in may send more than forms hold: endpoint -> bytes.
 UPLOADS = {}
 
@@ -61,12 +62,11 @@ class Accounts(SecurityManager):
         return self._session
 
     def register_views(self):
-        """Only sign-in and bearer tokens; accounts and roles have pages of ours."""
-        self.auth_view = self.appbuilder.add_view_no_menu(SignIn())
-        self.appbuilder.add_api(SecurityApi)
+        """None of FAB's: sign-in, tokens, accounts and roles have pages of ours."""
 
     def load_user(self, pk):
-        return _begun_with(session.get("stamp"), security.load_principal(int(pk)))
+        """Nobody: a user id in a signed cookie opens nothing, only a session in the database does."""
+        return None
 
     def create_jwt_manager(self, app):
         """FAB's; a token that is broken, too old or nobody's is answered like a missing sign-in."""
@@ -78,16 +78,19 @@ class Accounts(SecurityManager):
             manager.user_lookup_error_loader,
         ):
             loader(_token_refused)
-        manager.additional_claims_loader(lambda pk: {"stamp": getattr(security.load_principal(int(pk)), "stamp", None)})
+        manager.additional_claims_loader(lambda _pk: {"session": g.get("token", "")})
         return manager
 
     def load_user_jwt(self, _header, claims):
-        return _begun_with(claims.get("stamp"), security.load_principal(int(claims["sub"])))
+        """A token is a session in the database like a browser's; it ends with it."""
+        g.token, settings = str(claims.get("session", "")), current_app.config["SETTINGS"]
+        principal, g.login = sessions.find(g.token, "token", settings)
+        is_his = principal is not None and claims["sub"] == principal.get_id() and g.login.waits_for is None
+        return principal if is_his else None
 
     def auth_user_db(self, username, password):
-        """Used by FAB's token API: whoever may sign in on the page may sign in there."""
-        user_id = security.authenticate(username, password)
-        return security.load_principal(user_id) if user_id else None
+        """Asked by nothing of ours: the token API and the form ask `security.authenticate`."""
+        return None
 
     def auth_user_ldap(self, username, password):
         """Asked for by name at FAB's token API; the house keeps its accounts itself."""
@@ -103,39 +106,6 @@ class Accounts(SecurityManager):
 
 def _token_refused(*_details):
     return jsonify(message=gettext("This token does not count: sign in anew.")), 401
-
-
-def _begun_with(stamp, principal):
-    """The principal, unless this session or token was begun with a password that is none any more."""
-    return principal if principal is not None and principal.stamp == stamp else None
-
-
-class SignIn(AuthDBView):
-    """The door: a name and a password in, a POST out."""
-
-    @expose("/login/", methods=["GET", "POST"])
-    def login(self):
-        target = safe_target(request.values.get("next"))
-        if g.principal is not None:
-            return redirect(target)
-        if request.method == "GET":
-            return render_template("auth/login.html", next=target, username="")
-        username, password = request.form.get("username", "").strip(), request.form.get("password", "")
-        user_id = security.authenticate(username, password) if username and password else None
-        principal = security.load_principal(user_id) if user_id else None
-        if principal is None:
-            error = gettext("This name and password do not belong together.")
-            return render_template("auth/login.html", next=target, username=username, error=error), 401
-        session.clear()  # nothing of the visitor before stays
-        login_user(principal)
-        session["stamp"] = principal.stamp
-        return redirect(target)
-
-    @expose("/logout/", methods=["POST"])
-    def logout(self):
-        logout_user()
-        session.clear()
-        return redirect(url_for("SignIn.login"))
 
 
 def safe_target(target):
@@ -197,6 +167,7 @@ def install(app):
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
     builder.init_app(app, db.session)
     app.before_request(_who_asks)
+    app.after_request(_used)
     app.teardown_appcontext(lambda _error: Accounts._session.remove())
     # FAB's choice writes a cookie for every visitor; ours comes from the profile.
     app.extensions["babel"].locale_selector = _language
@@ -206,26 +177,97 @@ def install(app):
 
 def _who_asks():
     """Before every request: who it is, by bearer token or by cookie, and for whom the session works."""
-    g.principal = None
+    g.principal = g.login = None
     if request.endpoint == "static":
-        return
-    is_upload = request.endpoint in UPLOADS and current_user.is_authenticated
-    request.max_content_length = UPLOADS[request.endpoint] if is_upload else current_app.config["MAX_CONTENT_LENGTH"]
-    if (request.content_length or 0) > request.max_content_length:
-        abort(413)  # here, because FAB's token API would make a fault of it
-    is_bearer = request.headers.get("Authorization", "").startswith("Bearer ")
-    if is_bearer and request.endpoint not in CSRF_FREE:
+        return None
+    if request.headers.get("Authorization", "").startswith("Bearer ") and request.endpoint not in CSRF_FREE:
+        request.max_content_length = _most_to_send()
         verify_jwt_in_request()
         g.principal = get_current_user()
+        _check_length()
     else:
-        if current_user.is_authenticated:
-            g.principal = current_user._get_current_object()
+        principal, g.login = sessions.find(session_cookie(), "browser", current_app.config["SETTINGS"])
+        if g.login is not None and g.login.waits_for is None:
+            g.principal = principal
+        _check_length()
         if request.endpoint not in CSRF_FREE:
+            _tie_to_the_session()
             csrf.protect()
-    if g.principal is not None:
-        door = "api" if request.path.startswith("/api/") else "page"
-        access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
-        custom.as_they_stand(db.session, g.principal.custom_fields)
+    if g.principal is None:
+        return None
+    door = "api" if request.path.startswith("/api/") else "page"
+    access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
+    custom.as_they_stand(db.session, g.principal.custom_fields)
+    return _first_things_first()
+
+
+def _check_length():
+    request.max_content_length = _most_to_send()
+    if (request.content_length or 0) > request.max_content_length:
+        abort(413)  # here, because FAB's token API would make a fault of it
+
+
+def _most_to_send():
+    is_upload = g.principal is not None and request.endpoint in UPLOADS
+    return UPLOADS[request.endpoint] if is_upload else current_app.config["MAX_CONTENT_LENGTH"]
+
+
+def _tie_to_the_session():
+    """The CSRF token belongs to the session it was made in: one from before, or somebody else's, counts for nothing."""
+    own = (
+        hashlib.sha256(f"csrf {session_cookie()}".encode()).hexdigest()[:16] if g.login is not None else None
+    )
+    if session.get("of") != own:
+        session.clear()
+        if own is not None:
+            session["of"] = own
+
+
+def _first_things_first():
+    """Whoever must set a new password does so before anything else."""
+    if request.endpoint in ALLOWED_BEFORE or not sessions.must_change_password(
+        g.login, current_app.config["SETTINGS"]
+    ):
+        return None
+    if wants_json():
+        return jsonify(message=gettext("Set a new password on the page first.")), 403
+    return redirect(url_for("OwnAccountView.password"))
+
+
+def _used(response):
+    """After every request: write down, once it is answered, that its session is in use."""
+    login = g.get("login")
+    if login is not None and sessions.is_due(login):
+        response.call_on_close(functools.partial(sessions.touch, current_app._get_current_object(), login))
+    return response
+
+
+# --------------------------------------------------------------------------------------------- cookies
+
+SESSION_COOKIE, DEVICE_COOKIE = "foyer-session", "foyer-device"
+A_YEAR = 365 * 24 * 3600
+
+
+def session_cookie():
+    """The id of the session that the browser says it has."""
+    return request.cookies.get(current_app.config["SETTINGS"].cookie(SESSION_COOKIE), "")
+
+
+def device_cookie():
+    """What the browser keeps to be known again, signed in or not."""
+    return request.cookies.get(current_app.config["SETTINGS"].cookie(DEVICE_COOKIE), "")
+
+
+def set_session_cookie(response, token, device=None):
+    """Give the browser this session, and a mark to be known by; an empty token takes the session away."""
+    settings = current_app.config["SETTINGS"]
+    same = {"path": "/", "httponly": True, "samesite": "Lax", "secure": settings.is_https}
+    if token:
+        response.set_cookie(settings.cookie(SESSION_COOKIE), token, **same)
+    else:
+        response.delete_cookie(settings.cookie(SESSION_COOKIE), **same)
+    if device:
+        response.set_cookie(settings.cookie(DEVICE_COOKIE), device, max_age=A_YEAR, **same)
 
 
 def _language():

@@ -3,7 +3,7 @@
 import logging
 import secrets
 
-from flask import g, jsonify, render_template
+from flask import g, jsonify, make_response, render_template
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -14,7 +14,9 @@ from app.access import WriteRefused
 from app.extensions import N_, db
 from app.filters import BadQuery
 from app.rules import RuleBroken
+from app.throttle import TooMany
 from app.views.base import wants_json
+from app.views.sign_in import too_many
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def install(app):
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, _from_before)
     app.register_error_handler(RuleBroken, _rule_broken)
+    app.register_error_handler(TooMany, _too_many)
     app.register_error_handler(BadQuery, lambda error: answer(400, gettext(error.message, **error.values)))
     app.register_error_handler(WriteRefused, lambda error: answer(403, gettext(error.reason)))
     app.register_error_handler(StaleDataError, lambda _error: answer(409))
@@ -85,6 +88,12 @@ def _from_before(_error):
 
 def _rule_broken(error):
     return answer(422, sentence(error))
+
+
+def _too_many(error):
+    response = make_response(answer(429, too_many(error.seconds)))
+    response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def sentence(error):

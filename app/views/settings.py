@@ -1,6 +1,6 @@
 """What IT and the heads set up: products, taxes, pipelines, departments, staff with their accounts, and the roles."""
 
-from flask import flash, g, redirect, request
+from flask import current_app, flash, g, redirect, request
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import func, select
@@ -11,8 +11,8 @@ from wtforms.widgets import CheckboxInput, ListWidget
 from app import access, roles, security
 from app.extensions import N_, db
 from app.models import Deal, Department, Membership, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
-from app.rules import RuleBroken
-from app.views import custom_values, forms
+from app.rules import RuleBroken, passwords
+from app.views import accounts, custom_values, forms
 from app.views.base import PageView, allows, expose
 from app.views.companies import box
 from app.views.reading import today
@@ -175,8 +175,11 @@ class AccountFields:
     )
     password = PasswordField(
         lazy_gettext("New password"),
-        [Optional(), Length(min=security.SHORTEST_PASSWORD, max=128), forms.storable],
-        description=lazy_gettext("Leave it empty to keep the one there is."),
+        [Optional(), forms.storable],
+        description=lazy_gettext(
+            "Leave it empty to keep the one there is. It must be replaced at the next sign-in."
+        ),
+        render_kw={"autocomplete": "new-password"},
     )
     is_open = BooleanField(lazy_gettext("May sign in"), default=True)
 
@@ -238,6 +241,9 @@ class StaffView(RecordView):
             self._check_account(form, None)
             profile = {field: form[field].data for field in self.form_columns() if field != "name"}
             first, _, last = form.name.data.rpartition(" ")
+            if form.password.data:
+                names = [form.username.data, form.name.data, form.email.data.partition("@")[0]]
+                passwords.check(form.password.data, person=names, company=_settings().COMPANY_NAME)
             row = security.create_account(
                 db.session,
                 username=form.username.data,
@@ -246,6 +252,7 @@ class StaffView(RecordView):
                 email=form.email.data,
                 roles=form.role_names.data,
                 password=form.password.data,
+                must_change=bool(form.password.data),
                 active=form.is_open.data,
                 **profile,
             )
@@ -273,11 +280,31 @@ class StaffView(RecordView):
             raise RuleBroken(N_("You cannot shut yourself out."), field="is_open")
         security.set_active(db.session, row.id, form.is_open.data, today=today())
         if form.password.data:
-            security.set_password(db.session, row.id, form.password.data)
+            if row.id == g.principal.id:
+                raise RuleBroken(
+                    N_("Your own password is replaced on the page “Your account”."), field="password"
+                )
+            company, keep = _settings().COMPANY_NAME, _settings().PASSWORD_HISTORY
+            passwords.replace(
+                db.session, user, form.password.data, company=company, keep=keep, must_change=True
+            )
 
     def around(self, row):
         team = box(N_("Reports to this person"), Staff, Staff.reports_to_id == row.id, order=Staff.name)
-        return {"boxes": [team], "subtitle": row.job_title, "may_delete": False}
+        boxes = [team, self._sign_in_box(row)] if g.principal.may("see", "account") else [team]
+        return {"boxes": boxes, "subtitle": row.job_title, "may_delete": False}
+
+    def _sign_in_box(self, row):
+        """What happened to the account lately, for those who hold the accounts."""
+        return {
+            "title": gettext("Sign-in"),
+            "rows": [
+                {"title": one["what"], "href": f"/accounts/{row.id}", "meta": one["how"], "end": one["at"]}
+                for one in accounts.told(security.events_of(db.session, row.id, 4))
+            ],
+            "count": None,
+            "all_href": f"/accounts/{row.id}",
+        }
 
     def _check_account(self, form, user_id):
         for name, words in (
@@ -288,6 +315,10 @@ class StaffView(RecordView):
             with db.session.no_autoflush:
                 if db.session.scalar(same) is not None:
                     raise RuleBroken(words, field=name)
+
+
+def _settings():
+    return current_app.config["SETTINGS"]
 
 
 REACHES = {

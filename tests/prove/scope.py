@@ -522,7 +522,11 @@ def undeclared_tables(metadata=Model.metadata):
     return faults
 
 
-OPEN_ROUTES = {"static", "SignIn.login", "SignIn.logout", "SecurityApi.login", "SecurityApi.refresh"}
+OPEN_ROUTES = {
+    "static",
+    *("SignIn.login", "SignIn.logout", "SecurityApi.login", "SecurityApi.refresh"),
+    *("ForgottenView.forgotten", "ForgottenView.new_password"),
+}
 
 
 def unguarded_routes(app):
