@@ -109,7 +109,9 @@ def _columns():
 
 def person(*more):
     """The statement that tells who it is: active accounts with `_columns()`, and `more` behind them."""
-    return select(*_columns(), *more).select_from(User).outerjoin(Staff, Staff.id == User.id).where(User.active)
+    return (
+        select(*_columns(), *more).select_from(User).outerjoin(Staff, Staff.id == User.id).where(User.active)
+    )
 
 
 @cache
@@ -484,8 +486,15 @@ def set_password(session, user_id, password, *, must_change=False):
 
 def ask_to_change(session, user_id):
     """The person lands on the page for a new password, until he has set one."""
-    session.merge(Account(user_id=user_id, must_change=True))
-    session.flush()
+    set_account(session, user_id, must_change=True)
+
+
+def set_account(session, user_id, **values):
+    """Write what the house adds to an account, in this transaction."""
+    dialect = {"sqlite": sqlite, "postgresql": postgresql}[session.get_bind().dialect.name]
+    new = dialect.insert(Account.__table__).values(**{"user_id": user_id, "must_change": False} | values)
+    again = new.on_conflict_do_update(index_elements=["user_id"], set_=values)
+    session.connection().execute(again, execution_options={access.DOOR: True})
 
 
 def set_active(session, user_id, active, *, today):

@@ -8,17 +8,17 @@ match the session's stamp any more, which ends it just as well. Idle and absolut
 import hashlib
 import re
 import secrets
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, event, func, insert, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 from app import access, security, throttle
 from app.extensions import SQLITE_HABITS, Session, db
-from app.models import Account, LoginSession, OldPassword
+from app.models import Account, LoginSession, Membership, OldPassword
 from app.security import User
 
 SEEN_EVERY = timedelta(minutes=1)  # "last seen" is no more exact than that
@@ -48,28 +48,24 @@ def find(token, kind, settings):
     """(principal, login) of a living session with this id, or (None, None). One statement, by an index."""
     if not token or not security.is_storable(token):
         return None, None
-    with access.system_session("sign-in", door="sign-in", writes=False) as session:
-        rows = session.execute(_by_token(), {"token_hash": _hash(token)}).all()
-        if not rows:
-            return None, None
-        login = Login(*rows[0][-len(Login._fields) :])
-        principal = security.principal_from(session, login.user_id, rows)
+    with db.engine.connect() as connection:
+        asked = {"token_hash": _hash(token)}
+        row = connection.execute(_by_token(), asked, execution_options={access.DOOR: True}).first()
+    if row is None:
+        return None, None
+    login = Login(*row[-len(Login._fields) :])
+    principal = security.principal_from(login.user_id, row)
     is_alive = login.kind == kind and login.stamp == principal.stamp and not _is_over(login, settings)
     return (principal, login) if is_alive else (None, None)
 
 
 @cache
 def _by_token():
-    columns = [
-        getattr(Account if name in ("must_change", "password_at") else LoginSession, name)
-        for name in Login._fields
-    ]
-    found = security.person(
-        *columns[:-1], func.coalesce(Account.password_at, User.created_on).label("password_at")
-    )
-    found = found.join(LoginSession, LoginSession.user_id == User.id).outerjoin(
-        Account, Account.user_id == User.id
-    )
+    columns = [getattr(LoginSession, name) for name in Login._fields[:-2]]
+    stands_since = func.coalesce(Account.password_at, User.created_on).label("password_at")
+    found = security.person(*columns, Account.must_change, stands_since)
+    found = found.join(LoginSession, LoginSession.user_id == User.id)
+    found = found.outerjoin(Account, Account.user_id == User.id)
     return found.where(LoginSession.token_hash == bindparam("token_hash"))
 
 
@@ -249,28 +245,44 @@ def _end_with_what_changed(session, _context):
     """Another password, other roles, no right to sign in: sessions end, and the account's log says so."""
     for user in session.new:
         if isinstance(user, User):
-            security.note(session, user.id, "account made", roles=sorted(role.name for role in user.roles))
+            security.note(session, user.id, "account made")
             if user.password:
                 _stands_since_now(session, user.id)
     for user in session.dirty:
         if isinstance(user, User):
             _end_for(session, user)
+    for user_id, (given, taken) in _other_roles(session).items():
+        security.note(session, user_id, "roles changed", given=sorted(given), taken=sorted(taken))
+        end(session, user_id, "roles")
 
 
 def _end_for(session, user):
-    history = {name: inspect(user).attrs[name].history for name in ("password", "roles", "active")}
-    changed = [name for name, one in history.items() if one.has_changes()]
+    changed = [name for name in ("password", "active") if inspect(user).attrs[name].history.has_changes()]
     if "password" in changed:
         _stands_since_now(session, user.id)
         security.note(session, user.id, session.info.get("password deed") or _whose_deed(session, user.id))
-    if "roles" in changed:
-        before = [role.name for role in (*history["roles"].unchanged, *history["roles"].deleted)]
-        after = [role.name for role in user.roles]
-        security.note(session, user.id, "roles changed", before=sorted(before), after=sorted(after))
     if "active" in changed:
         security.note(session, user.id, "let in" if user.active else "shut out")
     if changed:
         end(session, user.id, " ".join(changed))
+
+
+def _other_roles(session):
+    """Account -> (roles given, roles taken) in this flush. Who only moves to another department keeps his."""
+    changed = defaultdict(lambda: (set(), set()))
+    for row in session.new:
+        if isinstance(row, Membership):
+            changed[row.owner_id][0].add(row.role)
+    for row in session.deleted:
+        if isinstance(row, Membership):
+            changed[row.owner_id][1].add(row.role)
+    for row in session.dirty:
+        if isinstance(row, Membership) and row not in session.deleted:
+            role = inspect(row).attrs.role.history
+            if role.has_changes():
+                changed[row.owner_id][0].add(row.role)
+                changed[row.owner_id][1].update(role.deleted)
+    return changed
 
 
 def _whose_deed(session, user_id):
@@ -279,11 +291,7 @@ def _whose_deed(session, user_id):
 
 
 def _stands_since_now(session, user_id):
-    dialect = {"sqlite": sqlite, "postgresql": postgresql}[session.get_bind().dialect.name]
-    row = {"password_at": datetime.now(UTC), "must_change": False}
-    new = dialect.insert(Account.__table__).values(user_id=user_id, **row)
-    again = new.on_conflict_do_update(index_elements=["user_id"], set_=row)
-    session.connection().execute(again, execution_options={access.DOOR: True})
+    security.set_account(session, user_id, password_at=datetime.now(UTC), must_change=False)
 
 
 def _hash(token):

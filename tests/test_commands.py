@@ -76,7 +76,8 @@ def test_an_account_is_added_listed_shut_out_and_let_in(operator):
     added = operator(
         "user", "add", "ada", *person, "--department", "Sales", "--role", "sales", "--role", "reader"
     )
-    assert re.fullmatch(r"ada can sign in with the password \S{16} \(shown once\), and then sets another\.\n", added.stdout), added
+    told = r"ada can sign in with the password \S{16} \(shown once\), and then sets another\.\n"
+    assert re.fullmatch(told, added.stdout), added
     assert re.search(
         r"^  ada +Ada Lovelace, Sales: reader, sales$", operator("user", "list").stdout, re.MULTILINE
     )

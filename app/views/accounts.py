@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flask import current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import current_app, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext
 from wtforms import Form, PasswordField
 from wtforms.validators import InputRequired
@@ -214,7 +214,7 @@ class ForgottenView(PageView):
         try:
             if form.validate():
                 replace(user_id, form.password.data, "password reset", token=token)
-                session.clear()
+                base.begin_flask_session(None)
                 flash(gettext("Your password is replaced. Sign in with it."), "success")
                 return redirect(url_for("SignIn.login"))
         except RuleBroken as broken:
@@ -251,9 +251,10 @@ def _how(event, doer):
     details, parts = event.details, []
     if event.by_id != event.user_id:
         parts.append(gettext("by %(name)s", name=doer) if doer else gettext("by the system"))
-    if "before" in details:
-        before, after = (", ".join(details[side]) or "–" for side in ("before", "after"))
-        parts.append(f"{before} → {after}")
+    if details.get("given"):
+        parts.append(gettext("given: %(roles)s", roles=", ".join(details["given"])))
+    if details.get("taken"):
+        parts.append(gettext("taken: %(roles)s", roles=", ".join(details["taken"])))
     if details.get("sessions"):
         parts.append(gettext("%(number)s in all", number=details["sessions"]))
     parts += [part for part in (event.device, event.address) if part]

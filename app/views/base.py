@@ -214,13 +214,20 @@ def _most_to_send():
 
 def _tie_to_the_session():
     """The CSRF token belongs to the session it was made in: one from before, or somebody else's, counts for nothing."""
-    own = (
-        hashlib.sha256(f"csrf {session_cookie()}".encode()).hexdigest()[:16] if g.login is not None else None
-    )
-    if session.get("of") != own:
-        session.clear()
-        if own is not None:
-            session["of"] = own
+    token = session_cookie() if g.login is not None else None
+    if session.get("of") != (_tie(token) if token else None):
+        begin_flask_session(token)
+
+
+def begin_flask_session(token):
+    """Empty Flask's own session, CSRF token and all, and tie it to this session of ours, or to none."""
+    session.clear()
+    if token:
+        session["of"] = _tie(token)
+
+
+def _tie(token):
+    return hashlib.sha256(f"tie {token}".encode()).hexdigest()[:16]
 
 
 def _first_things_first():

@@ -2,7 +2,7 @@
 
 import secrets
 
-from flask import abort, current_app, g, jsonify, redirect, render_template, request, session, url_for
+from flask import abort, current_app, g, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_jwt_extended import create_access_token, create_refresh_token
 
@@ -44,7 +44,7 @@ class SignIn(PageView):
             with access.system_session("sign-out", door="sign-in") as database:
                 database.info["on_behalf_of"] = g.login.user_id
                 sessions.end(database, g.login.user_id, "signed out", only=g.login.id)
-        session.clear()
+        base.begin_flask_session(None)
         response = redirect(url_for("SignIn.login"))
         base.set_session_cookie(response, "")
         return response
@@ -119,7 +119,7 @@ def who_knocks():
 
 
 def _into(token, device, place):
-    session.clear()  # nothing of the visitor before stays, and the next page has a CSRF token of its own
+    base.begin_flask_session(token)  # nothing of the visitor before stays, and the next page has its own CSRF token
     response = redirect(place)
     base.set_session_cookie(response, token, device)
     return response
