@@ -5,6 +5,7 @@ would leak into the next request. `session` does keep one, for tests of rules; a
 """
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,38 @@ from app import access, security
 from tests import databases
 from tests.client import Client
 
+HERE = Path(__file__).parent
+# The files that take longest, the longest first; the workers get whole files, so that each file's fixtures stand once.
+LONG = (
+    "browser/test_main_job.py",
+    "views/test_malformed.py",
+    "test_access.py",
+    "exchange/test_northwind.py",
+    "test_commands.py",
+    "test_undo.py",
+    "browser/test_phone.py",
+    "test_house.py",
+    "test_scope.py",
+    "rules/test_custom_fields.py",
+    "views/test_pages.py",
+    "figures/test_sales.py",
+    "test_bench.py",
+    "rules/test_invoices_concurrent.py",
+    "exchange/test_importing.py",
+    "views/test_records.py",
+    "views/test_custom_fields.py",
+    "views/test_api.py",
+)
+
 
 def pytest_configure(config):
     config.foyer_run = databases.start_run()
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest begin, so that no worker is left alone with one of them at the end."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(HERE).as_posix(), len(LONG)))
 
 
 def pytest_unconfigure(config):

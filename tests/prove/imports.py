@@ -80,13 +80,15 @@ def main():
         "--seed", type=int, default=20260304, help="makes the people, and chooses when to kill"
     )
     parser.add_argument("--rows", type=int, help="people in the file (default: 100,000)")
+    parser.add_argument("--kills", type=int, help="workers that are killed on each engine (default: 2)")
     parser.add_argument("--quick", action="store_true", help="the size that the tests run")
     parser.add_argument("--import", dest="bring", metavar="ORDER", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.bring:
         return _child(json.loads(args.bring))
     size, folder = (QUICK if args.quick else FULL), databases.start_run()
-    size = replace(size, rows=args.rows or size.rows)
+    kills = size.kills if args.kills is None else args.kills
+    size = replace(size, rows=args.rows or size.rows, kills=kills)
     try:
         outcomes = [
             prove(engine, size, seed=args.seed)
