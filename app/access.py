@@ -809,11 +809,13 @@ def _may_touch_the_old_state(session, _context, _instances):
     principal = principal_of(session)
     if principal.is_system:
         return
-    touched = defaultdict(set)
+    touched, given_away = defaultdict(set), defaultdict(set)
     for row in session.new:
         _may_write_fields(principal, row, is_new=True)
     for row in session.dirty:
         if session.is_modified(row, include_collections=False):
+            if any(inspect(row).attrs[name].history.has_changes() for name in _whose(type(row))):
+                given_away[type(row)].add(inspect(row).identity[0])
             touched["edit", type(row)].add(row)
             _may_write_fields(principal, row, is_new=False)
             _uncover(session, principal, row)
@@ -822,6 +824,8 @@ def _may_touch_the_old_state(session, _context, _instances):
         _uncover(session, principal, row)
     for (verb, model), rows in touched.items():
         _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
+    for model, keys in given_away.items():
+        ask_to_give_away(session, model, keys)
 
 
 @event.listens_for(Session, "after_flush")
@@ -882,6 +886,25 @@ def ask(session, verb, model, keys):
     keys = sorted(keys)
     for start in range(0, len(keys), 10_000):
         _ask(session, principal, verb, model, keys[start : start + 10_000])
+
+
+WHOSE = frozenset({"department_id", "owner_id"})
+
+
+def _whose(model):
+    """The columns that say whose a row is, where rows are shared."""
+    return WHOSE if "share" in roles.VERBS.get(model.__tablename__, ()) else ()
+
+
+def ask_to_give_away(session, model, keys):
+    """Refuse unless grants, not shares, let the principal edit these rows: a share opens, it hands nothing over."""
+    principal = principal_of(session)
+    entity, table = model.__tablename__, model.__table__
+    if principal.is_system or not _whose(model) or ("edit", entity) not in principal.shared:
+        return
+    question = select(table.c.id).where(table.c.id.in_(keys), _granted(principal, "edit", entity, table.c))
+    if len(session.connection().execute(question, execution_options={DOOR: True}).all()) < len(keys):
+        raise WriteRefused(entity, N_("It was only shared with you: whose it is, its owner decides."))
 
 
 def _ask(session, principal, verb, model, keys):

@@ -14,11 +14,12 @@ from sqlalchemy import bindparam, event, insert, inspect, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm.util import identity_key
 
-from app import access, ledger, search
+from app import access, ledger, search, security
 from app.access import DOOR, deleted_in, principal_of
 from app.extensions import Session
 from app.models import ENTITIES, Recorded
 
+_LISTENERS = {}  # model -> those who want to hear of its rows
 CHUNK = 1000  # rows a statement; SQLite takes 32,766 values at once
 _OPTIONS = {DOOR: True}
 
@@ -30,6 +31,15 @@ def add(session, model, rows, *, restoring=False, goes_along=False, step=lambda 
     Raises WriteRefused when one of them, or a row it links to, is beyond the principal's rights.
     """
     session.flush()
+    return _add(session, model, rows, restoring, goes_along, step)
+
+
+def add_along(session, model, rows):
+    """Insert rows that follow from others by a rule of the house, within their flush: nobody's right is asked."""
+    return _add(session, model, rows, restoring=False, goes_along=True)
+
+
+def _add(session, model, rows, restoring, goes_along, step=lambda how_many: None):
     ids, table = [], model.__table__
     for chunk in _chunks(rows):
         whole = [_completed(session, model, row, restoring) for row in chunk]
@@ -46,6 +56,7 @@ def add(session, model, rows, *, restoring=False, goes_along=False, step=lambda 
         ledger.record(session, model, "add", [(key, {}, row) for key, row in zip(keys, whole, strict=True)])
         if model.__search__:
             search.put(session.connection(), [search.entry_of(model, row) for row in whole], new=True)
+        _tell(session, model, whole)
         ids += keys
         step(len(chunk))
     return ids
@@ -98,6 +109,7 @@ def delete(session, model, ids, *, goes_along=False, step=lambda how_many: None)
         this = delete_from(model.__table__).where(model.__table__.c.id.in_(keys))
         session.connection().execute(this, execution_options=_OPTIONS)
         _forget(session, model, keys, gone=True)
+        _tell(session, model, [])
         gone += keys
         step(len(chunk))
     return gone
@@ -107,6 +119,8 @@ def _edit(session, model, edits, goes_along):
     keys = [key for key, _, _ in edits]
     if not goes_along:
         access.ask(session, "edit", model, keys)
+        given_away = [key for key, _, after in edits if access.WHOSE.intersection(after)]
+        access.ask_to_give_away(session, model, given_away)
     now, table = datetime.now(UTC), model.__table__
     alike = {}  # the columns that are set -> the parameters of rows that set just these
     for key, before, after in edits:
@@ -132,6 +146,26 @@ def _edit(session, model, edits, goes_along):
     ]
     if model.__search__:
         search.put(session.connection(), entries)
+    _tell(session, model, [after for _, _, after in whole])
+
+
+def heard(*models):
+    """Declare a function of (session, rows) that hears of every chunk of rows of these models as they have become."""
+
+    def declare(listener):
+        for model in models:
+            _LISTENERS.setdefault(model, []).append(listener)
+        return listener
+
+    return declare
+
+
+def _tell(session, model, rows):
+    """Whoever must hear of what was written past the session's own events; principals, where it tells of rights."""
+    if model in security.OF_RIGHTS:
+        security.rights_changed(session)
+    for listener in _LISTENERS.get(model, ()) if rows else ():
+        listener(session, rows)
 
 
 def _differ(before, after, names):
@@ -182,6 +216,7 @@ def _delete_pointing(session, pointing, model, keys):
     ledger.record(session, pointing, "delete", [(row["id"], row, {}) for row in rows])
     this = delete_from(table).where(table.c.id.in_([row["id"] for row in rows]))
     session.connection().execute(this, execution_options=_OPTIONS)
+    _tell(session, pointing, [])
 
 
 @event.listens_for(Session, "after_flush")

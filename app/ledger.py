@@ -27,6 +27,7 @@ from app.models import (
     Recorded,
     Row,
     SearchEntry,
+    Share,
     Tagging,
 )
 
@@ -122,7 +123,7 @@ def values_between(model, action, before, after):
 
 
 def _root_of_values(model, key, values):
-    if model in (Document, ExternalKey, Tagging):
+    if model in (Document, ExternalKey, Share, Tagging):
         return values["entity"], values["record_id"]
     if model.__through__ in ENTITIES:
         return model.__through__, values[f"{model.__through__}_id"]
@@ -239,7 +240,7 @@ def _whose(session, row, root_entity, root_id):
 
 def root_of(row):
     """The record in whose history a change of this row stands: (entity, id)."""
-    if isinstance(row, Document | ExternalKey | Tagging):
+    if isinstance(row, Document | ExternalKey | Share | Tagging):
         return row.entity, row.record_id
     parent = row.__through__
     if parent not in ENTITIES:

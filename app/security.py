@@ -222,12 +222,12 @@ def grant_from(said):
 
 
 # What tells of rights: any change of it makes every principal anew.
-_OF_RIGHTS = (Membership, Deputy, Share, ComposedRole, Department)
+OF_RIGHTS = (Membership, Deputy, Share, ComposedRole, Department)
 
 
 @event.listens_for(Session, "after_flush")
 def _rights_have_changed(session, _context):
-    if any(isinstance(row, _OF_RIGHTS) for row in (*session.new, *session.dirty, *session.deleted)):
+    if any(isinstance(row, OF_RIGHTS) for row in (*session.new, *session.dirty, *session.deleted)):
         rights_changed(session)
 
 

@@ -18,7 +18,7 @@ from app.models import ENTITIES, Change, ChangeSet, Invoice, Staff
 from app.past import AT_ONCE, COLUMNS, Net, nets, with_custom
 
 # What others say of a record, by entity and id; it comes and goes with the record.
-POINTERS = ("external_key", "tagging")
+POINTERS = ledger.POINTING
 # Parts whose sum stands on the whole: they are put back together with it, or not at all.
 SUMMED = {"deal_line": "deal", "invoice_line": "invoice"}
 # What an invoice has taken over from its deal, and what made the deal one that is billed.

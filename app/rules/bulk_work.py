@@ -1,8 +1,8 @@
 """Bulk work: one deed on many records, with the rules and rights that each of them alone would meet.
 
-A `Deed` sets fields, tags, untags or deletes. `preview` says how many it reaches, department by department, what it
-would change and what stays as it is, and why; `carry_out` does it through the door for many rows, in chunks, in the
-session's one transaction. What goes by deeds of its own (a deal's or ticket's way through its stages, an issued
+A `Deed` sets fields, tags, untags, shares or deletes. `preview` says how many it reaches, department by department,
+what it would change and what stays as it is, and why; `carry_out` does it through the door for many rows, in chunks,
+in the session's one transaction. What goes by deeds of its own (a deal's or ticket's way through its stages, an issued
 invoice) is not done in bulk.
 """
 
@@ -17,8 +17,8 @@ from sqlalchemy import Date, LargeBinary, case, func, inspect, select
 from app import access, bulk, custom, ledger
 from app.access import DOOR
 from app.extensions import N_
-from app.models import ENTITIES, DealLine, Department, Exact, Invoice, Staff
-from app.rules import RuleBroken, deals, tags
+from app.models import ENTITIES, DealLine, Department, Exact, Invoice, Share, Staff
+from app.rules import RuleBroken, deals, sharing, tags
 
 IN_REQUEST = 200  # rows that are done while one waits; more are a job
 LOOKED_AT = 1000  # rows that a preview looks at one by one
@@ -28,7 +28,7 @@ NOTED = 100  # refused records that are told by name
 
 # What is done in bulk to records of these kinds, and the verb that it takes.
 KINDS = ("company", "contact", "deal", "ticket", "campaign", "activity", "invoice", "product")
-VERBS = {"edit": "edit", "tag": "edit", "untag": "edit", "delete": "delete"}
+VERBS = {"edit": "edit", "tag": "edit", "untag": "edit", "delete": "delete", "share": "share"}
 # A draft is given to somebody else; everything on it comes from its deal.
 ONLY = {"invoice": ("department_id", "owner_id")}
 BY_DEEDS = {"stage_id"}
@@ -58,9 +58,10 @@ STILL = {
 class Deed:
     """What is to be done: `values` maps a column, or custom.<name>, to its new value."""
 
-    kind: str  # edit, tag, untag, delete
+    kind: str  # edit, tag, untag, share, delete
     values: dict = field(default_factory=dict)
     tag_ids: tuple = ()
+    terms: dict = field(default_factory=dict)  # of a share: its columns
 
     @property
     def verb(self):
@@ -68,13 +69,16 @@ class Deed:
 
     def as_json(self):
         plain = {name: ledger.plain(value) for name, value in self.values.items()}
-        return {"kind": self.kind, "values": plain, "tag_ids": list(self.tag_ids)}
+        terms = {name: ledger.plain(value) for name, value in self.terms.items()}
+        return {"kind": self.kind, "values": plain, "tag_ids": list(self.tag_ids), "terms": terms}
 
     @classmethod
     def from_json(cls, model, kept):
         columns = model.__table__.c
         values = {name: _typed(columns.get(name), value) for name, value in kept["values"].items()}
-        return cls(kept["kind"], values, tuple(kept["tag_ids"]))
+        of_share = Share.__table__.c
+        terms = {name: _typed(of_share[name], value) for name, value in kept.get("terms", {}).items()}
+        return cls(kept["kind"], values, tuple(kept["tag_ids"]), terms)
 
 
 @dataclass
@@ -138,6 +142,8 @@ def check(session, model, deed):
             raise RuleBroken(N_("Records of this kind take no tags."))
         if not deed.tag_ids:
             raise RuleBroken(N_("Say which tag."), field="tag")
+    if deed.kind == "share" and model.__tablename__ not in sharing.SHAREABLE:
+        raise RuleBroken(N_("Records of this kind are not shared."))
     if deed.kind != "edit":
         return
     if not deed.values:
@@ -232,6 +238,13 @@ def _look(session, model, deed, ids):
     elif deed.kind == "delete":
         look.refused.update(_kept(session, model, mine))
         look.changes = {key: {} for key in mine if key not in look.refused}
+        look.before = {key: {} for key in look.changes}
+    elif deed.kind == "share":
+        look.refused.update(sharing.reasons_against(session, model, mine, deed.terms["may"]))
+        mine = [key for key in mine if key not in look.refused]
+        held = sharing.held_already(session, model.__tablename__, mine, deed.terms)
+        look.unchanged = [key for key in mine if key in held]
+        look.changes = {key: {} for key in mine if key not in held}
         look.before = {key: {} for key in look.changes}
     else:
         held, is_set = tags.held(session, model.__tablename__, mine), deed.kind == "tag"
@@ -374,6 +387,8 @@ def _do(session, model, deed, look):
         return len(bulk.edit(session, model, changes))
     if deed.kind == "delete":
         return len(bulk.delete(session, model, keys))
+    if deed.kind == "share":
+        return len(sharing.share_many(session, model.__tablename__, keys, deed.terms))
     change = tags.set_on_many if deed.kind == "tag" else tags.take_off_many
     return len(change(session, model.__tablename__, keys, deed.tag_ids))
 

@@ -11,7 +11,7 @@ from sqlalchemy import UniqueConstraint, select
 from app import access, bulk, ledger
 from app.access import DOOR
 from app.extensions import N_
-from app.models import ENTITIES, CampaignMember, Company, Contact, CustomField, Document, Invoice
+from app.models import ENTITIES, CampaignMember, Company, Contact, CustomField, Document, Invoice, Share
 from app.rules import RuleBroken
 
 MERGED = (Contact, Company)
@@ -167,12 +167,16 @@ def _move_links(session, model, keep, others):
 
 
 def _move_pointers(session, model, keep, others):
-    """What speaks of a record by entity and id: tags, ids of other systems. A pair of likes goes with its records."""
-    for entity in ("external_key", "tagging"):
+    """What speaks of a record by entity and id: tags, ids of other systems, shares. A pair of likes goes with its
+    records."""
+    for entity in ledger.POINTING:
         linking, table = ENTITIES[entity], ENTITIES[entity].__table__
         of_these = (table.c.entity == model.__tablename__, table.c.record_id.in_(others))
         rows = _rows(session, table, *of_these)
-        doubled = _doubled(session, linking, rows, {"record_id": keep})
+        if linking is Share:
+            doubled = _shared_already(session, model, rows, keep)
+        else:
+            doubled = _doubled(session, linking, rows, {"record_id": keep})
         bulk.delete(session, linking, sorted(doubled), goes_along=True)
         moved = {row["id"]: {"record_id": keep} for row in rows if row["id"] not in doubled}
         bulk.edit(session, linking, moved, goes_along=True)
@@ -213,6 +217,21 @@ def _doubled(session, linking, rows, new):
             if says in taken:
                 doubled.add(row["id"])
             taken.add(says)
+    return doubled
+
+
+def _shared_already(session, model, rows, keep):
+    """Those of these shares that give nothing beyond what the record that stays, or one before them, gives."""
+    table, names = Share.__table__, ("to_staff_id", "to_department_id", "may", "until_on", "cause")
+    kept = _rows(session, table, table.c.entity == model.__tablename__, table.c.record_id == keep)
+    taken = {tuple(row[name] for name in names) for row in kept}
+    (home,) = (row["department_id"] for row in _rows(session, model.__table__, model.__table__.c.id == keep))
+    doubled = set()
+    for row in rows:
+        says = tuple(row[name] for name in names)
+        if says in taken or row["to_department_id"] == home:
+            doubled.add(row["id"])
+        taken.add(says)
     return doubled
 
 

@@ -16,8 +16,8 @@ from werkzeug.datastructures import MultiDict
 from app import filters, jobs
 from app.exchange import formulas
 from app.extensions import N_, db
-from app.models import ENTITIES, Campaign, Contact, Tag
-from app.rules import RuleBroken, asking, bulk_work, campaigns, tags
+from app.models import ENTITIES, Campaign, Contact, Share, Tag
+from app.rules import RuleBroken, asking, bulk_work, campaigns, sharing, tags
 from app.rules.bulk_work import IN_REQUEST, KINDS, Deed
 from app.views import cells, custom_values, forms
 from app.views.base import allows, expose
@@ -25,6 +25,7 @@ from app.views.errors import sentence
 from app.views.exports import with_args
 from app.views.past import flash_undoable
 from app.views.reading import today
+from app.views.sharing import said_terms, sent_terms
 
 MOST_CHOSEN = 1000
 # What can be done: words, and the verb on the list's own records; campaigns and merging are asked for elsewhere.
@@ -33,6 +34,7 @@ DEEDS = {
     "assign": (N_("Assign"), "edit"),
     "tag": (N_("Add tags"), "edit"),
     "untag": (N_("Take tags off"), "edit"),
+    "share": (N_("Share"), "share"),
     "delete": (N_("Delete"), "delete"),
     "merge": (N_("Merge"), "edit"),
     "export": (N_("Export"), "see"),
@@ -44,7 +46,7 @@ WHICH = {
     "all": N_("all rows that match"),
 }
 ASSIGNED = ("owner_id", "department_id")
-ROUTES = ("bulk", "bulk_edit", "bulk_tags", "bulk_delete")
+ROUTES = ("bulk", "bulk_edit", "bulk_tags", "bulk_share", "bulk_delete")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class BulkRoutes:
     def __init__(self):
         if self.entity not in KINDS:
             self.exclude_route_methods = {*self.exclude_route_methods, *ROUTES}
+        elif self.entity not in sharing.SHAREABLE:
+            self.exclude_route_methods = {*self.exclude_route_methods, "bulk_share"}
         super().__init__()
 
     # ---- on the list
@@ -148,6 +152,8 @@ class BulkRoutes:
             return self._export_page(selection)
         if deed == "campaign":
             return self._campaign_page(selection)
+        if deed == "share":
+            return self._bulk_share_page(selection)
         if deed == "delete":
             return self._preview(Deed("delete"), selection)
         form = self._bulk_form(deed) if deed in ("edit", "assign") else None
@@ -197,6 +203,18 @@ class BulkRoutes:
             db.session.rollback()
             return self._bulk_form_page(kind, selection, None, error=sentence(error), status=422)
         return self._preview_or_do(done, selection, as_sent=kind)
+
+    @expose("/bulk/share", methods=["POST"])
+    @allows("share")
+    def bulk_share(self):
+        """Open them to somebody, all on the same terms."""
+        selection = self.sent_selection()
+        try:
+            done = Deed("share", terms=sharing.terms_of(**sent_terms(), today=today()))
+            bulk_work.check(db.session(), self.model, done)
+        except RuleBroken as error:
+            return self._bulk_share_page(selection, error=error, status=422)
+        return self._preview_or_do(done, selection, as_sent="share")
 
     @expose("/bulk/delete", methods=["POST"])
     @allows("delete")
@@ -259,6 +277,17 @@ class BulkRoutes:
             back=self._list_of(selection),
         )
 
+    def _bulk_share_page(self, selection, *, error=None, status=200):
+        return self.page(
+            "bulk/share.html",
+            status=status,
+            title=gettext(DEEDS["share"][0]),
+            selection=selection,
+            said=self._counted(selection, "share"),
+            terms=said_terms(error),
+            back=self._list_of(selection),
+        )
+
     def _counted(self, selection, verb):
         """Only how many there are, before it is known what is done to them."""
         session = db.session()
@@ -306,7 +335,8 @@ class BulkRoutes:
                 (name, f"{self.route_base}/{key}", [self._line(*change) for change in changes])
                 for key, name, changes in said.samples
             ],
-            settings=[self._line(name, None, value) for name, value in deed.values.items()],
+            settings=[self._line(name, None, value) for name, value in deed.values.items()]
+            + [_line_of_share(name, value) for name, value in deed.terms.items() if value is not None],
             tags=db.session.scalars(select(Tag).where(Tag.id.in_(deed.tag_ids))).all()
             if deed.tag_ids
             else [],
@@ -388,7 +418,7 @@ def begin_adding(session, campaign, selection, number):
     return jobs.start(session, "bulk", title, params)
 
 
-_ROUTE_OF = {"edit": "edit", "tag": "tags", "untag": "tags", "delete": "delete"}
+_ROUTE_OF = {"edit": "edit", "tag": "tags", "untag": "tags", "share": "share", "delete": "delete"}
 
 
 @jobs.kind("bulk")
@@ -473,6 +503,11 @@ def _sent(deed, as_sent):
     left_out = {"csrf_token", "selection", "confirm", "expected", "leave"}
     said = [(name, value) for name, value in request.form.items(multi=True) if name not in left_out]
     return [*((name, value) for name, value in said if name != "deed"), ("deed", as_sent)]
+
+
+def _line_of_share(name, value):
+    column = Share.__table__.c[name]
+    return cells.label(column), None, _words(column, value)
 
 
 def _words(column, value):

@@ -79,7 +79,8 @@ def what_was_done(change):
 def lines(change, names):
     """What a change did to each column: label, before and after in words."""
     model = ENTITIES[change.entity]
-    untold = UNTOLD | ({f"{change.root_entity}_id"} if change.entity != change.root_entity else set())
+    is_part = change.entity != change.root_entity
+    untold = UNTOLD | ({f"{change.root_entity}_id", "entity", "record_id"} if is_part else set())
     return [
         {
             "name": name,
@@ -175,6 +176,7 @@ PARTS = {
     "document": N_("Document"),
     "external_key": N_("External key"),
     "tagging": N_("Tag"),
+    "share": N_("Share"),
 }
 
 

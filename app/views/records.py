@@ -19,6 +19,7 @@ from app.views.bulk import BulkRoutes
 from app.views.exports import ExportRoutes
 from app.views.lists import ListView, asker
 from app.views.past import PastRoutes, flash_undoable
+from app.views.sharing import ShareRoutes
 from app.views.tagging import TagRoutes
 
 MOST_PICKED = 200  # hits that a picker looks through before it walks the newest
@@ -30,7 +31,7 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
+class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, ListView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
@@ -216,6 +217,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, PastRoutes, ListView):
         shown |= around | context
         if "tag_strip" not in shown:
             shown["tag_strip"] = self.tag_strip(row)
+        shown["shares_box"] = self.shares_box(row)
         return self.page(shown.pop("template"), status=status, **shown)
 
     def is_editable(self, row):
@@ -386,16 +388,17 @@ def _offered(model, name, row):
         stages = select(Stage).where(of_kind, is_open)
         return target, stages.order_by(Stage.pipeline_id, Stage.position, Stage.id)
     if target is Department and model.__sight__ == "scoped":
-        return target, _writable_departments(model)
+        return target, _writable_departments(model, row)
     rows = select(target).order_by(target.name, target.id)
     is_own_table = target is type(row) and row.id is not None
     return target, rows.where(target.id != row.id) if is_own_table else rows
 
 
-def _writable_departments(model):
-    """The SELECT of the departments into which the principal may put rows of this model."""
+def _writable_departments(model, row):
+    """The SELECT of the departments into which the principal may put rows of this model, and of the row's own."""
     near = g.principal.departments_for("add", model.__tablename__)
     departments = select(Department).order_by(Department.name)
     if near is not None:
+        near = near if row.id is None else near | {row.department_id}
         departments = departments.where(Department.id.in_(near))
     return departments

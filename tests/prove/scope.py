@@ -805,7 +805,7 @@ class Audit:
                 self.outcome.out_of_place.append(f"{self.account}: {page.url} answers {page.status}")
             # Than the right to look: to change it, or that it is an import.
             needs_more = (
-                rule.endpoint.endswith((".edit", ".fields", ".lose", ".undo")) or "Import" in rule.endpoint
+                rule.endpoint.endswith((".edit", ".fields", ".lose", ".share", ".undo")) or "Import" in rule.endpoint
             )
             if key in self.visible_now[table] and page.status in (403, 404) and not needs_more:
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
