@@ -48,7 +48,7 @@ VERBS = {
     "job": WRITE,  # work that outlasts a request: everyone his own
     "outbox_message": ("see", "add"),
     "change_set": ("see", "undo"),  # which ones, follows from the records they changed
-    "read_entry": ("see",),  # the ledger of what was opened and taken out
+    "read_entry": ("see", "trace"),  # the ledger of what was opened and taken out; whose a leaked file is
     "approval": ("see", "add", "edit"),  # of exports above a set size
 }
 
@@ -121,7 +121,7 @@ ARRANGES = [
     *works("tag", reach=ALL),
     *works("custom_field", "membership", "deputy", reach=BELOW),
     Grant("approval", ("see", "edit"), BELOW),
-    *reads("read_entry", reach=BELOW),
+    *works("read_entry", reach=BELOW),
 ]
 
 SALES = [
@@ -161,7 +161,8 @@ ROLES = {
     "head of finance": [*widened(FINANCE), *ARRANGES],
     "director": [
         *reads_out(*BUSINESS, "sales_report", reach=ALL),
-        *reads("read_entry", "membership", "deputy", reach=ALL),
+        *reads("membership", "deputy", reach=ALL),
+        *works("read_entry", reach=ALL),
         Grant("approval", ("see", "edit"), ALL),
     ],
     "reader": reads(*BUSINESS, reach=DEPARTMENT),
@@ -184,7 +185,8 @@ ROLES = {
             "role",
             reach=ALL,
         ),
-        *reads("read_entry", "approval", reach=ALL),
+        *works("read_entry", reach=ALL),
+        *reads("approval", reach=ALL),
     ],
 }
 

@@ -9,18 +9,20 @@ from app.figures.periods import Period
 from app.figures.sales import FIGURES, Line
 
 
-def sales_report_pdf(report, *, house, language="en"):
-    """The PDF of a report that the page shows; `house` is the name of the firm."""
-    return render(sales_report_html(report, house=house, language=language), styles=("sales_report.css",))
+def sales_report_pdf(report, *, house, language="en", mark=""):
+    """The PDF of a report that the page shows; `house` is the name of the firm, `mark` what it is traced by."""
+    html = sales_report_html(report, house=house, language=language, mark=mark)
+    return render(html, styles=("sales_report.css",))
 
 
-def sales_report_html(report, *, house, language="en"):
+def sales_report_html(report, *, house, language="en", mark=""):
     """What `sales_report_pdf` draws."""
     return page(
         "documents/sales_report.html",
         language=language,
         report=report,
         house=house,
+        mark=mark,
         period=report.period.label(language),
         figures=FIGURES,
         parts=parts(report, language),

@@ -244,14 +244,19 @@ def _custom_value(one, place, names, manner, row):
 # --------------------------------------------------------------------------------------------- CSV
 
 
-def as_csv(columns, found, manner):
-    """The bytes of a CSV, piece by piece: UTF-8 with its mark, so that Excel reads it; texts in quotes."""
+def as_csv(columns, found, manner, mark=None):
+    """The bytes of a CSV, piece by piece: UTF-8 with its mark, so that Excel reads it; texts in quotes.
+
+    `mark`, by which the file is traced, is the header of a last, empty column, which an import passes over.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow([formulas.disarmed(one.header) for one in columns])
+    end = [mark] if mark else []
+    writer.writerow([*(formulas.disarmed(one.header) for one in columns), *end])
+    end = [None] if mark else []
     yield "\ufeff".encode()
     for number, row in enumerate(found, start=1):
-        writer.writerow([_csv_cell(value, manner) for value in row])
+        writer.writerow([*(_csv_cell(value, manner) for value in row), *end])
         if number % CHUNK == 0:
             yield text.getvalue().encode()
             text.seek(0)
@@ -275,11 +280,12 @@ def _csv_cell(value, manner):
 # --------------------------------------------------------------------------------------------- XLSX
 
 
-def as_workbook(columns, found, title, manner):
-    """The bytes of an XLSX, piece by piece."""
-    plain = ([_on_the_clock(value) for value in row] for row in found)
-    headers, too_long = [one.header for one in columns], manner.say(N_("Too long for a cell"))
-    yield from workbook(title, headers, plain, too_long=too_long)
+def as_workbook(columns, found, title, manner, mark=None):
+    """The bytes of an XLSX, piece by piece; `mark` stands in its properties and above a last, empty column."""
+    end = [None] if mark else []
+    plain = ([*map(_on_the_clock, row), *end] for row in found)
+    headers = [*(one.header for one in columns), *([mark] if mark else [])]
+    yield from workbook(title, headers, plain, too_long=manner.say(N_("Too long for a cell")), mark=mark)
 
 
 def _on_the_clock(value):
@@ -298,15 +304,15 @@ _CARD = (
 )
 
 
-def as_cards(session, statement, manner):
-    """Contacts as vCards 3.0, which phones, Outlook and mail programs all read; one file of many."""
+def as_cards(session, statement, manner, mark=None):
+    """Contacts as vCards 3.0, which phones, Outlook and mail programs all read; each bears the mark."""
     manner = Manner(manner.zone, manner.language, say=manner.say, is_for_import=False)
     columns = columns_for(session, Contact, _CARD, manner)
     for row in rows(session, Contact, statement, columns, manner):
-        yield _card({one.name: value for one, value in zip(columns, row, strict=True) if value}).encode()
+        yield _card({one.name: value for one, value in zip(columns, row, strict=True) if value}, mark).encode()
 
 
-def _card(one):
+def _card(one, mark):
     def parts(*names):
         return ";".join(_escaped(one.get(name, "")) for name in names)
 
@@ -314,6 +320,7 @@ def _card(one):
     lines = [
         "BEGIN:VCARD",
         "VERSION:3.0",
+        *([f"PRODID:-//Foyer//{mark}//EN"] if mark else []),
         f"N:{parts('last_name', 'first_name')};;;",
         f"FN:{_escaped(full)}",
     ]

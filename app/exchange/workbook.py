@@ -31,11 +31,11 @@ _ODD = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff&<>_]")
 _PLAIN, _HEAD, _DAY, _MOMENT, _AMOUNT, _QUOTED = range(6)
 
 
-def workbook(title, headers, rows, *, too_long="Too long for a cell"):
+def workbook(title, headers, rows, *, too_long="Too long for a cell", mark=None):
     """The bytes of a workbook, piece by piece. `rows` yields lists of str, int, Decimal, date, datetime, bool or None.
 
     A moment is written as the clock shows it: give it without a zone. What has no room in a cell stays empty and is
-    named on a last sheet, called `too_long`.
+    named on a last sheet, called `too_long`. `mark` stands in the properties of the document.
     """
     sink, left_out = _Sink(), []
     names = [_letters(position) for position in range(len(headers))]
@@ -43,6 +43,7 @@ def workbook(title, headers, rows, *, too_long="Too long for a cell"):
     with ZipFile(sink, "w", ZIP_DEFLATED, compresslevel=2) as archive:
         archive.writestr("[Content_Types].xml", _CONTENT_TYPES)
         archive.writestr("_rels/.rels", _ROOT_LINKS)
+        archive.writestr("docProps/core.xml", _PROPERTIES.format(mark=escape(mark or "")))
         while not sheets or (first := next(rows, None)) is not None:
             if sheets:
                 rows = chain([first], rows)
@@ -166,11 +167,21 @@ _CONTENT_TYPES = (
     '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
     f'<Default Extension="xml" ContentType="{_KIND}.worksheet+xml"/>'
     f'<Override PartName="/xl/workbook.xml" ContentType="{_KIND}.sheet.main+xml"/>'
-    f'<Override PartName="/xl/styles.xml" ContentType="{_KIND}.styles+xml"/></Types>'
+    f'<Override PartName="/xl/styles.xml" ContentType="{_KIND}.styles+xml"/>'
+    '<Override PartName="/docProps/core.xml" '
+    'ContentType="application/vnd.openxmlformats-package.core-properties+xml"/></Types>'
 )
 _ROOT_LINKS = (
     f'{_XML}<Relationships xmlns="{_LINKS}">'
-    f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+    '<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/'
+    'core-properties" Target="docProps/core.xml"/></Relationships>'
+)
+_PROPERTIES = (
+    f'{_XML}<cp:coreProperties '
+    'xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
+    'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:creator>Foyer</dc:creator>'
+    "<cp:keywords>{mark}</cp:keywords></cp:coreProperties>"
 )
 _STYLES = (
     f'{_XML}<styleSheet xmlns="{_MAIN}">'

@@ -21,6 +21,7 @@ from app.views.home import HomeView
 from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
+from app.views.reads import ReadView
 from app.views.reports import ReportView
 from app.views.settings import (
     DepartmentView,
@@ -71,6 +72,7 @@ MENU_MORE = [
     Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
     Entry(ChangeView, N_("Changes"), "history", "/changes/"),
     Entry(TrashView, N_("Trash"), "trash", "/trash/"),
+    Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
 # Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
 OFF_MENU = [HomeView, ImportView, OwnAccountView, AccountView]

@@ -10,6 +10,7 @@ from app import filters
 from app.exchange import exporting
 from app.extensions import N_, db
 from app.models import Contact
+from app.views import filtering, leaving
 from app.views.base import allows, expose
 from app.views.reading import today
 
@@ -39,20 +40,22 @@ class ExportRoutes:
             say=gettext,
             is_for_import=self._asked("links", LINKS, "numbers") == "numbers",
         )
-        statement = self._exported()
-        columns = exporting.columns_for(db.session(), self.model, self._column_names(), manner)
+        statement, names = self._exported(), self._column_names()
+        departure = leaving.Departure(self.entity, self._question())
+        columns = exporting.columns_for(db.session(), self.model, names, manner)
         if kind == "vcf":
-            body = exporting.as_cards(db.session(), statement, manner)
+            body = departure.counting(exporting.as_cards(db.session(), statement, manner, departure.mark))
         else:
             found = exporting.rows(db.session(), self.model, statement, columns, manner)
+            found = departure.counting(found)
             if kind == "csv":
-                body = exporting.as_csv(columns, found, manner)
+                body = exporting.as_csv(columns, found, manner, departure.mark)
             else:
-                body = exporting.as_workbook(columns, found, gettext(self.many), manner)
-        name = f"{self.route_base.strip('/')}-{today().isoformat()}.{kind}"
+                body = exporting.as_workbook(columns, found, gettext(self.many), manner, departure.mark)
+        name = f"{self.route_base.strip('/')}-{today().isoformat()}-{departure.trace}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         # With its context, the request keeps its session, and with it the person for whom it reads, to the last row.
-        body = stream_with_context(_letting_go(db.session(), body))
+        body = stream_with_context(_letting_go(db.session(), body, departure))
         return Response(body, mimetype=FORMATS[kind][1], headers=headers)
 
     def _exported(self):
@@ -66,6 +69,12 @@ class ExportRoutes:
         if None in keys or len(ids) > MOST_CHOSEN:
             raise filters.BadQuery(N_("This selection cannot be exported."))
         return statement.where(self.model.id.in_(keys))
+
+    def _question(self):
+        """What is exported, in words."""
+        if ids := request.args.getlist("ids"):
+            return gettext("%(number)s chosen", number=len(ids))
+        return filtering.in_words(self, self.query_from(request.args))
 
     def _column_names(self):
         asked = request.args.get("columns", "shown")
@@ -100,12 +109,16 @@ class ExportRoutes:
         }
 
 
-def _letting_go(session, body):
-    """The body, after which the session gives its connection back: the request's own end has passed by then."""
+def _letting_go(session, body, departure):
+    """The body, after which the session gives its connection back: the request's own end has passed by then.
+
+    Then the ledger of reads hears how many rows went out, also where the reader hung up in between.
+    """
     try:
         yield from body
     finally:
         session.close()
+        departure.over()
 
 
 def with_args(path, args):

@@ -163,6 +163,16 @@ def choices_of(place):
     return {value: gettext(words) for value, words in place.column.info["choices"].items()}
 
 
+def in_words(view, query):
+    """What is asked as one sentence, for those who may not see what it links to: such records go by their number."""
+    speaker = Speaker(view.model, query.asker, query.tree)
+    for target, key in speaker.names:
+        if target.__sight__ == "scoped":
+            speaker.names[target, key] = f"#{key}"
+    said = [speaker.say(part) for part in filters.parts_of(query.tree)]
+    return " · ".join([*said, *([f"“{query.words}”"] if query.words else [])]) or gettext("everything")
+
+
 def chips(view, query):
     """What is asked, each part with the address of the list without it."""
     speaker = Speaker(view.model, query.asker, query.tree)

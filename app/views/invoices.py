@@ -16,6 +16,7 @@ from app.rules.money import typed_number
 from app.security import is_storable
 from app.views import custom_values
 from app.views.base import allows, expose
+from app.views.leaving import Departure
 from app.views.reading import money, today
 from app.views.records import RecordView
 
@@ -193,6 +194,7 @@ class InvoiceView(RecordView):
             db.session.rollback()  # the writing session must not wait for this reading one
             _paper(pk)
         name, content = db.session.execute(select(Document.name, Document.content).where(*this)).one()
+        Departure("invoice", name, kind="document", record_id=pk, rows=1)
         response = Response(
             content, mimetype="application/pdf", headers={"Content-Security-Policy": "sandbox"}
         )

@@ -2,7 +2,7 @@
 
 from babel.core import get_global
 from flask import current_app, make_response, request, url_for
-from flask_babel import get_locale
+from flask_babel import get_locale, gettext
 
 from app.documents.sales_report import funnel_series, parts, revenue_series, sales_report_pdf
 from app.extensions import N_, db
@@ -10,6 +10,7 @@ from app.figures import sales
 from app.figures.periods import Period
 from app.filters import BadQuery
 from app.views.base import PageView, allows, expose
+from app.views.leaving import Departure
 from app.views.reading import today
 
 KINDS = {"month": N_("Month"), "quarter": N_("Quarter"), "year": N_("Year")}
@@ -49,8 +50,11 @@ class ReportView(PageView):
     @allows("see")
     def sales_pdf(self):
         report = _asked_for()
+        words = gettext("Sales report %(period)s", period=report.period.label(str(get_locale())))
+        departure = Departure(self.entity, words, rows=report.now.revenue.number)
         house = current_app.config["SETTINGS"].COMPANY_NAME
-        response = make_response(sales_report_pdf(report, house=house, language=str(get_locale())))
+        paper = sales_report_pdf(report, house=house, language=str(get_locale()), mark=departure.mark)
+        response = make_response(paper)
         response.mimetype = "application/pdf"
         name = f"sales-report-{report.period}-{report.currency}.pdf"
         response.headers["Content-Disposition"] = f'inline; filename="{name}"'

@@ -7,6 +7,7 @@ from itertools import islice
 from app.exchange.files import limits
 from app.exchange.reading import Refusal, Refused, Report, legible
 from app.extensions import N_
+from app.rules.leaving_the_house import find_trace
 
 __all__ = ["Choice", "Note", "Record", "Table", "letters", "refuse", "table_from"]
 
@@ -136,7 +137,7 @@ def _headers(cells, width, below):
     """A name for each column: doubled ones are numbered, nameless ones called by their letter, empty ends cut."""
     notes, names, taken = [], [], set()
     cells = [*(str(cell).strip() if cell is not None else "" for cell in cells), *[""] * (width - len(cells))]
-    while cells and not cells[-1] and not any(_has(record, len(cells) - 1) for record in below):
+    while cells and not any(_has(record, len(cells) - 1) for record in below) and _says_nothing(cells[-1]):
         cells.pop()
     for position, cell in enumerate(cells):
         name = " ".join("".join(one if one.isprintable() else " " for one in cell).split())[:120]
@@ -153,6 +154,11 @@ def _headers(cells, width, below):
         taken.add(name)
         names.append(name)
     return names, notes
+
+
+def _says_nothing(header):
+    """A column that is empty below may go where its header is, too, or is the mark by which an export is traced."""
+    return not header or find_trace(header.encode()) is not None
 
 
 def _has(record, position):
