@@ -94,10 +94,10 @@ def find_trace(content):
 
 def _find_in_streams(content):
     """What describes a PDF is packed among its other parts."""
-    left = MOST_UNPACKED
+    left, most, view = MOST_UNPACKED, MOST_UNPACKED // 16, memoryview(content)
     for start in re.finditer(rb"stream\r?\n", content):
         try:
-            unpacked = zlib.decompressobj().decompress(memoryview(content)[start.end() :], min(left, MOST_UNPACKED // 16))
+            unpacked = zlib.decompressobj().decompress(view[start.end() :], most)
         except zlib.error:
             continue  # a picture, or no beginning at all
         left -= len(unpacked)

@@ -20,7 +20,9 @@ ODD = "=1+1", "+49 30 123", "-x", "@SUM(A1)", "\tx", "'=x", "''+", "'plain", "ï¼
 def lines_of(page):
     raw = page.response.get_data()
     assert raw.startswith(b"\xef\xbb\xbf")
-    return list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+    lines = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+    assert lines[0][-1].startswith("foyer-trace:") and not any(line[-1] for line in lines[1:])
+    return [line[:-1] for line in lines]
 
 
 def sheet_of(raw, number=0):
