@@ -12,7 +12,7 @@ def create_app(settings=None):
     from app import access, ledger, models, search, security, sessions, views  # noqa: F401  (guards listen from here on)
 
     settings = settings or load_settings()
-    app = Flask(__name__, instance_path=str(settings.FOYER_HOME))
+    app = Flask(__name__, instance_path=str(settings.FOYER_HOME), static_folder=None)
     app.config.from_mapping(settings.flask_config())
     security.use_zone(settings.zone)
     if settings.PROXIES:

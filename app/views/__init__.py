@@ -7,7 +7,7 @@ from flask import current_app, g, request
 from flask_babel import get_locale, gettext
 
 from app.extensions import N_
-from app.views import base, errors, marks, reading, templating
+from app.views import assets, base, errors, marks, reading, templating
 from app.views.accounts import AccountView, ForgottenView, OwnAccountView
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
@@ -83,6 +83,7 @@ APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 
 def install(app):
     """Register every view, the error pages, and what all templates share."""
+    assets.install(app)
     builder = base.install(app)
     templating.install(app)
     for view in [*(entry.view for entry in [*MENU, *MENU_MORE]), *OFF_MENU]:
@@ -95,6 +96,7 @@ def install(app):
     app.jinja_env.filters.update(reading.FILTERS | marks.FILTERS)
     app.jinja_env.globals.update(marks.MARKS)
     app.context_processor(_shared)
+    app.after_request(assets.pack)
     app.after_request(_headers)
 
 
@@ -168,6 +170,4 @@ def _headers(response):
         response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
-    elif current_app.debug is False:
-        response.headers["Cache-Control"] = "public, max-age=3600"
     return response

@@ -6,9 +6,10 @@ like; whoever writes a template uses the components.
 
 from functools import cache
 
-from flask import url_for
 from flask_babel import gettext
 from markupsafe import Markup, escape
+
+from app.views.assets import asset
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 _DASH = '<span class="none" aria-hidden="true">–</span>'
@@ -16,7 +17,7 @@ _DASH = '<span class="none" aria-hidden="true">–</span>'
 
 @cache
 def _sprite():
-    return url_for("static", filename=SPRITE)
+    return asset(SPRITE)
 
 
 @cache

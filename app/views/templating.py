@@ -1,11 +1,13 @@
-"""Jinja and Babel, spared what they do anew for every page: modules of components, catalogues, addresses of files."""
+"""Jinja and Babel, spared what they do anew for every page: modules of components, and catalogues."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from flask import g, url_for
+from flask import g
 from flask_babel import Domain, get_translations
 from jinja2 import Template
 from markupsafe import Markup
+
+from app.views.assets import asset
 
 
 class Component(Template):
@@ -48,12 +50,6 @@ def _said(translations, text):
 @lru_cache(maxsize=10_000)
 def _said_plainly(translations, text):
     return _said(translations, text) % {}
-
-
-@cache
-def asset(filename):
-    """The address of a file that all pages share."""
-    return url_for("static", filename=filename)
 
 
 def install(app):
