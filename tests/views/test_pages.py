@@ -14,7 +14,7 @@ from app.security import DEMO_USERNAMES
 from tests.databases import with_demo
 
 # How many addresses of one shape are opened: /deals/7 and /deals/8, or /deals/?sort=name and /deals/?q=desk.
-EXAMPLES = 3
+EXAMPLES = 2
 AT_LEAST = 25  # pages, even for those who may see little
 
 PAPERS = {"application/pdf"}
