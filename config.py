@@ -312,6 +312,207 @@ class Settings(BaseSettings):
         ),
     ] = 400
 
+    # ---- Ways to sign in beside the password kept here (docs/sign-in.md) ----
+
+    LOCAL_SIGN_IN: Annotated[
+        bool,
+        _setting(
+            "Whether passwords kept here open the door while LDAP or OpenID Connect is on. Off, only accounts marked "
+            "with `run.py user break-glass` still have theirs. Without LDAP and OpenID Connect it is always on.",
+            expects="yes or no",
+        ),
+    ] = True
+
+    LDAP_URL: Annotated[
+        str,
+        _setting(
+            "The company's directory (OpenLDAP, Active Directory). Empty: none is asked. ldap:// goes on encrypted "
+            "(StartTLS), ldaps:// is from the start.",
+            expects="ldaps://host or ldap://host, with :port where it is another than usual",
+            pattern=r"^(ldaps?://[0-9A-Za-z.\-\[\]:]+)?$",
+        ),
+    ] = ""
+
+    LDAP_STARTTLS: Annotated[
+        bool,
+        _setting(
+            "Whether an ldap:// connection turns to encryption before anything is said. Off is for a directory on "
+            "this very machine; elsewhere passwords would go over the wire as they are, and Foyer does not start.",
+            expects="yes or no; no only where LDAP_URL leads to this machine",
+        ),
+    ] = True
+
+    LDAP_CA_FILE: Annotated[
+        str,
+        _setting(
+            "The certificates (PEM) that the directory's own must descend from. Empty: those of this machine.",
+            expects="the path of a file, or nothing",
+            max_length=500,
+        ),
+    ] = ""
+
+    LDAP_BIND_DN: Annotated[
+        str,
+        _setting(
+            "The account that looks people up; it needs to read, nothing else. Empty: anonymously.",
+            expects="at most 300 characters",
+            max_length=300,
+        ),
+    ] = ""
+
+    LDAP_BIND_PASSWORD: Annotated[
+        str, _setting("Its password.", expects="at most 300 characters", max_length=300, repr=False)
+    ] = ""
+
+    LDAP_BASE: Annotated[
+        str,
+        _setting(
+            "Where people are searched from: the directory's own name or a branch of it.",
+            expects="a distinguished name, such as dc=example,dc=com",
+            max_length=300,
+        ),
+    ] = ""
+
+    LDAP_USER_FILTER: Annotated[
+        str,
+        _setting(
+            "Who may come in: {name} stands for the name that was typed. Whoever does not match any more is shut out. "
+            "Active Directory: (&(sAMAccountName={name})(!(userAccountControl:1.2.840.113556.1.4.803:=2))).",
+            expects="an LDAP filter in brackets with {name} in it",
+            pattern=r"^\(.*\{name\}.*\)$",
+        ),
+    ] = "(&(objectClass=inetOrgPerson)(uid={name}))"
+
+    LDAP_NAME_ATTRIBUTE: Annotated[
+        str,
+        _setting(
+            "What becomes the user name here. Active Directory: sAMAccountName.",
+            expects="the name of an attribute",
+            pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
+        ),
+    ] = "uid"
+
+    LDAP_ID_ATTRIBUTE: Annotated[
+        str,
+        _setting(
+            "What never changes of a person, not even with a new name. Active Directory: objectGUID.",
+            expects="the name of an attribute",
+            pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
+        ),
+    ] = "entryUUID"
+
+    LDAP_GROUP_FILTER: Annotated[
+        str,
+        _setting(
+            "How a person's groups are found: {dn} stands for the person. Empty: by the attribute memberOf. "
+            "Active Directory with groups in groups: (member:1.2.840.113556.1.4.1941:={dn}).",
+            expects="an LDAP filter in brackets with {dn} in it, or nothing",
+            pattern=r"^(\(.*\{dn\}.*\))?$",
+        ),
+    ] = "(&(objectClass=groupOfNames)(member={dn}))"
+
+    LDAP_TIMEOUT: Annotated[
+        int,
+        _setting(
+            "Seconds to wait for the directory; somebody stands at the door meanwhile.",
+            expects="a whole number from 1 to 60",
+            ge=1,
+            le=60,
+        ),
+    ] = 5
+
+    LDAP_ADOPTS_ACCOUNTS: Annotated[
+        bool,
+        _setting(
+            "Whether an account that was here before becomes the directory's, when somebody of the same user name "
+            "signs in from there. Its password here ends with that. Off, the two stay apart and the first one wins.",
+            expects="yes or no",
+        ),
+    ] = False
+
+    OIDC_ISSUER: Annotated[
+        str,
+        _setting(
+            "The OpenID Connect provider, as it calls itself. Empty: none. Its host is the only one that Foyer asks "
+            "anything of.",
+            expects="https://host/path as the provider names it (http:// on this machine only)",
+            pattern=r"^(https?://[0-9A-Za-z.\-\[\]:/_~%]+)?$",
+        ),
+    ] = ""
+
+    OIDC_LABEL: Annotated[
+        str,
+        _setting(
+            "What the button at the door says after “Sign in with”.",
+            expects="1 to 40 characters",
+            min_length=1,
+            max_length=40,
+        ),
+    ] = "OpenID Connect"
+
+    OIDC_CLIENT_ID: Annotated[
+        str,
+        _setting(
+            "Under which name the provider knows Foyer.", expects="at most 200 characters", max_length=200
+        ),
+    ] = ""
+
+    OIDC_CLIENT_SECRET: Annotated[
+        str,
+        _setting(
+            "The secret that goes with it.", expects="at most 300 characters", max_length=300, repr=False
+        ),
+    ] = ""
+
+    OIDC_SCOPES: Annotated[
+        str,
+        _setting(
+            "What is asked of the provider; `openid` must be among it.",
+            expects="words separated by blanks, openid among them",
+            pattern=r"^(.* )?openid( .*)?$",
+        ),
+    ] = "openid profile email"
+
+    OIDC_GROUPS_CLAIM: Annotated[
+        str,
+        _setting(
+            "The claim in which the provider names a person's groups.",
+            expects="the name of a claim",
+            pattern=r"^\S{1,100}$",
+        ),
+    ] = "groups"
+
+    OIDC_MATCHES_MAIL: Annotated[
+        bool,
+        _setting(
+            "Whether an account that was here before is recognised by its mail address, if the provider says that it "
+            "has verified it. On only where nobody can give himself another's address there.",
+            expects="yes or no",
+        ),
+    ] = False
+
+    OIDC_TIMEOUT: Annotated[
+        int,
+        _setting("Seconds to wait for the provider.", expects="a whole number from 1 to 60", ge=1, le=60),
+    ] = 5
+
+    API_KEY_REQUESTS: Annotated[
+        int,
+        _setting(
+            "Requests a minute that an API key is good for at most; whoever makes one may take less.",
+            expects="a whole number from 1 to 100000",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 600
+
+    API_KEY_DAYS: Annotated[
+        int,
+        _setting(
+            "Days for which an API key may be made at most.", expects="a whole number from 1 to 3650", ge=1, le=3650
+        ),
+    ] = 365
+
     # ---- What the values must obey beyond their type ----
 
     @field_validator("FOYER_HOME")
@@ -366,6 +567,21 @@ class Settings(BaseSettings):
         lines = (line.strip() for line in re.split(r"\||\\n|\r?\n", address))
         return "\n".join(line for line in lines if line)
 
+    @field_validator("LDAP_STARTTLS")
+    @classmethod
+    def _no_password_in_the_clear(cls, is_on, known):
+        url = known.data.get("LDAP_URL", "")
+        if url.startswith("ldap://") and not is_on and not _is_loopback(urlsplit(url).hostname or ""):
+            raise ValueError("passwords would go over the wire as they are")
+        return is_on
+
+    @field_validator("OIDC_ISSUER")
+    @classmethod
+    def _a_safe_address(cls, url):
+        if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
+            raise ValueError("keys and codes go to https only")
+        return url
+
     # ---- The values, in the shape the house uses them ----
 
     @property
@@ -381,7 +597,12 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self):
         """Whether only this machine can reach the server."""
-        return self.HOST in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", self.HOST))
+        return _is_loopback(self.HOST)
+
+    @property
+    def has_outer_door(self):
+        """Whether people come in from a directory or a provider, too."""
+        return bool(self.LDAP_URL or self.OIDC_ISSUER)
 
     @property
     def zone(self):
@@ -443,7 +664,14 @@ class Settings(BaseSettings):
 
     def secret_key(self):
         """The key that signs sessions: made once per installation, 0600, refused when others can read it."""
-        path = self.keys / "secret_key"
+        return self._key("secret_key", "everyone then signs in again")
+
+    def vault_key(self):
+        """The key that seals the secrets of second factors, so that a copy of the database does not give them away."""
+        return self._key("vault_key", "everyone then sets up his second factor again")
+
+    def _key(self, name, consequence):
+        path = self.keys / name
         if not path.exists():
             _make_key(path)
         if path.stat().st_mode & 0o077:
@@ -452,7 +680,7 @@ class Settings(BaseSettings):
         if len(key) < KEY_LENGTH:
             raise WrongSetting(
                 f"The key {path} is shorter than {KEY_LENGTH} bytes; delete it, and Foyer makes a new one "
-                "(everyone then signs in again)."
+                f"({consequence})."
             )
         if self.is_public and _is_guessable(key):
             raise WrongSetting(
@@ -545,6 +773,10 @@ def _is_guessable(key):
         "0123456789",
     )
     return len(set(key)) < KEY_LENGTH // 3 or any(word in text for word in words)
+
+
+def _is_loopback(host):
+    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
 
 
 def languages():

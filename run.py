@@ -16,6 +16,7 @@ VERBS = {
     "demo": "demo",
     "import": "import_",  # `import` is taken by Python
     "user": "user",
+    "directory": "directory",
     "check": "check",
     "reindex": "reindex",
 }

@@ -9,6 +9,7 @@ Every table declares who may see its rows (`__sight__`); a test reads it, and a 
                 (`__through__ = "record"`: columns `entity` and `record_id`), or through two of them (`"pair"`).
 - ``reference`` everyone signed in reads it; writing needs a grant.
 - ``security``  accounts, roles, permissions: for sign-in and for those who hold the accounts.
+- ``private``   what sign-in keeps for itself: secrets, marks, events. No session of a person reads or writes it.
 
 The human name of a column lives on the column, so lists, forms, exports, history and API agree.
 """
@@ -1433,6 +1434,160 @@ class KnownPlace(Model):
     seen_at = mapped_column(Moment, nullable=False)
 
 
+# --------------------------------------------------------------------------------------------- who comes in
+
+
+class GroupMapping(Recorded):
+    """What membership in a group of the company's directory gives here: a role, a department, or both."""
+
+    __tablename__ = "group_mapping"
+    __sight__ = "reference"
+    __search__ = ("group_name", "role")
+
+    source = choice(
+        N_("From"), {"ldap": N_("Directory (LDAP)"), "oidc": N_("OpenID Connect")}, default="ldap"
+    )
+    group_name = words(
+        N_("Group"), 300, required=True, hint=N_("Its name, or its whole DN; * stands for everybody.")
+    )
+    role = words(N_("Role"), 64)
+    department_id = link("department", N_("Department"))
+    position = column(
+        Integer,
+        nullable=False,
+        default=0,
+        info={
+            "label": N_("Position"),
+            "hint": N_("Whoever is in several groups: the smallest number gives the department."),
+        },
+    )
+
+    department = relationship("Department")
+
+    __table_args__ = (UniqueConstraint("source", "group_name", "role", "department_id"),)
+
+    def __str__(self):
+        return self.group_name
+
+
+class SecondFactorRule(Recorded):
+    """A role whose people sign in with a second factor only."""
+
+    __tablename__ = "second_factor_rule"
+    __sight__ = "reference"
+
+    role = words(N_("Role"), 64, required=True)
+
+    __table_args__ = (UniqueConstraint("role"),)
+
+    def __str__(self):
+        return self.role
+
+
+class Private(Model):
+    """What sign-in keeps for itself, in system sessions only; the ledger never holds its values."""
+
+    __abstract__ = True
+    __table_args__ = {}
+    __sight__ = "private"
+    __through__ = None
+
+
+def account():
+    """Whose row it is; it goes with the account."""
+    return mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
+
+
+class ExternalAccount(Private):
+    """Under which unchanging id a directory or provider knows an account of ours, and where that has put him."""
+
+    __tablename__ = "external_account"
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    source = mapped_column(String(20), nullable=False)  # ldap, oidc
+    issuer = mapped_column(String(300), nullable=False)
+    subject = mapped_column(String(300), nullable=False)
+    department_id = mapped_column(ForeignKey("department.id", ondelete="SET NULL"), nullable=True)
+    seen_at = mapped_column(Moment, nullable=False)
+    shut_out_at = mapped_column(Moment, nullable=True)  # by the directory; forgotten when people decide otherwise
+
+    __table_args__ = (UniqueConstraint("source", "issuer", "subject"), {"sqlite_autoincrement": True})
+
+
+class BreakGlass(Private):
+    """A local account that signs in with its password even where that is off, or the directory is down."""
+
+    __tablename__ = "break_glass"
+
+    user_id = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    marked_at = mapped_column(Moment, nullable=False)
+
+
+class TotpDevice(Private):
+    """The app on a phone that shows codes (RFC 6238). `last_step`: the step of the newest code that was used."""
+
+    __tablename__ = "totp_device"
+
+    user_id = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    secret = mapped_column(String(300), nullable=False)  # sealed with a key that is not in the database
+    created_at = mapped_column(Moment, nullable=False)
+    confirmed_at = mapped_column(Moment, nullable=True)  # NULL: shown, not yet proved
+    last_step = mapped_column(Integer, nullable=False, default=0)
+
+
+class RecoveryCode(Private):
+    """One of the codes on paper that stand in for a lost phone, once each; only its hash."""
+
+    __tablename__ = "recovery_code"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    code_hash = mapped_column(String(64), nullable=False)
+    used_at = mapped_column(Moment, nullable=True)
+
+
+class SecurityKey(Private):
+    """A WebAuthn credential: a key on a ring, or the one in a laptop."""
+
+    __tablename__ = "security_key"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    name = mapped_column(String(80), nullable=False)
+    credential_id = mapped_column(String(1400), nullable=False, unique=True)  # base64url
+    public_key = mapped_column(Text, nullable=False)  # COSE, base64url
+    sign_count = mapped_column(Integer, nullable=False)
+    created_at = mapped_column(Moment, nullable=False)
+    last_used_at = mapped_column(Moment, nullable=True)
+
+
+class ApiKey(Private):
+    """A key with which a person's program uses the API: some of his roles, until a day. Only its hash is kept.
+
+    `window` (minutes since 1970) and `taken` count the requests of the running minute, for all processes together.
+    """
+
+    __tablename__ = "api_key"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    name = mapped_column(String(80), nullable=False)
+    prefix = mapped_column(String(12), nullable=False, unique=True)
+    key_hash = mapped_column(String(64), nullable=False)
+    roles = mapped_column(JSON, nullable=False)
+    per_minute = mapped_column(Integer, nullable=False)
+    expires_on = mapped_column(Date, nullable=False)  # the last day
+    created_at = mapped_column(Moment, nullable=False)
+    last_used_at = mapped_column(Moment, nullable=True)
+    ended_at = mapped_column(Moment, nullable=True)
+    window = mapped_column(Integer, nullable=False, default=0)
+    taken = mapped_column(Integer, nullable=False, default=0)
+
+
 # Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.
 INDEX_TABLES = frozenset({SEARCH_WORDS.name, RIGHTS_VERSION.name})
 
@@ -1443,6 +1598,8 @@ SECURITY_TABLES = frozenset(
     # … and what the door keeps beside them.
     "account account_event guess known_place login_session old_password password_link".split()
 )
+
+PRIVATE_TABLES = frozenset(kind.__tablename__ for kind in Private.__subclasses__())
 
 ENTITIES = {
     mapper.class_.__tablename__: mapper.class_

@@ -37,6 +37,10 @@ VERBS = {
     "number_series": ("see", "edit", "add", "export"),
     "account": ("see", "edit"),  # sign-in names, passwords, sessions
     "own_account": ("see", "edit"),  # one's own password, sessions, and what else one signs in with
+    "group_mapping": (*WRITE, "export"),
+    "second_factor_rule": WRITE,
+    "second_factor": ("see", "edit"),  # everyone his own
+    "api_key": ("see", "add", "delete"),  # everyone his own
     "membership": ("see", "add", "edit", "delete"),  # which role a person holds in which department
     "deputy": ("see", "add", "edit", "delete"),
     "role": WRITE,  # those that the firm composes
@@ -107,7 +111,7 @@ EVERYONE = [
     *reads("change_set", "role", reach=ALL),
     *reads("membership", "deputy", "read_entry", reach=OWN),
     Grant("approval", ("see", "add"), OWN),
-    *works("job", "outbox_message", "own_account", reach=OWN),
+    *works("job", "outbox_message", "own_account", "second_factor", "api_key", reach=OWN),
 ]
 # For whoever works on records of his own, not only reads.
 HANDS_ON = [
@@ -171,6 +175,8 @@ ROLES = {
             "department",
             "staff",
             "account",
+            "group_mapping",
+            "second_factor_rule",
             "pipeline",
             "stage",
             "product",

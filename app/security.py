@@ -23,10 +23,12 @@ from app.models import (
     RIGHTS_VERSION,
     Account,
     AccountEvent,
+    BreakGlass,
     ComposedRole,
     CustomField,
     Department,
     Deputy,
+    ExternalAccount,
     Membership,
     PasswordLink,
     Share,
@@ -326,8 +328,29 @@ def hashed(password):
     return generate_password_hash(normal(password))
 
 
+# What can happen at the ways in beside the password: those who hold the accounts see it all on one page.
+WAYS_IN = {
+    "break-glass": N_("Signed in with a break-glass account"),
+    "came in": N_("Account made at the first sign-in from a directory"),
+    "adopted": N_("Account taken over by a directory"),
+    "closed": N_("Closed: the directory lets this person in no longer"),
+    "opened": N_("Open again: the directory lets this person in"),
+    "refused": N_("Known to a directory, but not let in"),
+    "second factor": N_("Second factor set up"),
+    "second factor off": N_("Second factor given up"),
+    "second factor reset": N_("Second factor reset"),
+    "recovery code": N_("A recovery code was used"),
+    "recovery codes": N_("New recovery codes"),
+    "security key": N_("Security key added"),
+    "security key off": N_("Security key removed"),
+    "security key copied": N_("Security key refused: it may have been copied"),
+    "api key": N_("API key made"),
+    "api key off": N_("API key ended"),
+    "marked": N_("Marked as a break-glass account"),
+    "unmarked": N_("No longer a break-glass account"),
+}
 # What can happen to an account, as its holder and IT read it.
-EVENTS = {
+EVENTS = WAYS_IN | {
     "signed in": N_("Signed in"),
     "signed out": N_("Signed out"),
     "too many guesses": N_("Too many wrong guesses; further ones were sent away"),
@@ -366,6 +389,18 @@ def events_of(session, user_id, most):
         select(AccountEvent, doer.username)
         .outerjoin(doer, doer.id == AccountEvent.by_id)
         .where(AccountEvent.user_id == user_id)
+        .order_by(AccountEvent.id.desc())
+    )
+    return session.execute(newest.limit(most)).all()
+
+
+def events_of_kinds(session, kinds, most):
+    """The newest events of these kinds, of all accounts, like `events_of`; with the account's name for its doer."""
+    of_whom = aliased(User)
+    newest = (
+        select(AccountEvent, of_whom.username)
+        .outerjoin(of_whom, of_whom.id == AccountEvent.user_id)
+        .where(AccountEvent.kind.in_(kinds))
         .order_by(AccountEvent.id.desc())
     )
     return session.execute(newest.limit(most)).all()
@@ -453,12 +488,10 @@ def set_roles(session, user_id, names, *, department_id=None, source="local"):
     if missing := set(names) - known:
         raise LookupError(f"no such role: {', '.join(sorted(missing))}")
     department_id = department_id or session.get(Staff, user_id).department_id
-    held = {
-        one.role: one
-        for one in session.scalars(
-            select(Membership).filter_by(owner_id=user_id, department_id=department_id, source=source)
-        )
-    }
+    there = session.scalars(select(Membership).filter_by(owner_id=user_id, department_id=department_id)).all()
+    held = {one.role: one for one in there if one.source == source}
+    if source == "local":  # a form shows what the directory gave, too: sending it back does not make it ours
+        names = [name for name in names if name in held or name not in {one.role for one in there}]
     for name in sorted(set(held) - set(names)):
         session.delete(held[name])
     for name in names:
@@ -497,9 +530,52 @@ def set_account(session, user_id, **values):
     session.connection().execute(again, execution_options={access.DOOR: True})
 
 
+def drop_password(session, user_id):
+    """No password of ours opens this account any more: its directory's does."""
+    session.get(User, user_id).password = None
+
+
+def has_password(session, user_id):
+    """Whether a password kept here opens this account."""
+    return bool(session.get(User, user_id).password)
+
+
+def username_of(session, user_id):
+    return session.get(User, user_id).username
+
+
+def role_names(session):
+    """The roles that can be given: the house's and the firm's own."""
+    return {*roles.ROLES, *session.scalars(select(ComposedRole.name))}
+
+
+def roles_held(session, user_id):
+    """The names of the roles that the person holds, in whatever department."""
+    return set(session.scalars(select(Membership.role).where(Membership.owner_id == user_id)))
+
+
+def is_break_glass(session, user_id):
+    """Whether this account's password counts even where local sign-in is off, or the directory is down."""
+    return session.get(BreakGlass, user_id) is not None
+
+
+def mark_break_glass(session, user_id, is_marked):
+    """Make this an account for the day on which nothing else opens the door, or one like any other again."""
+    mark = session.get(BreakGlass, user_id)
+    if is_marked and mark is None:
+        session.add(BreakGlass(user_id=user_id, marked_at=datetime.now(UTC)))
+    elif not is_marked:
+        session.execute(delete(BreakGlass).where(BreakGlass.user_id == user_id))
+
+
 def set_active(session, user_id, active, *, today):
     """Let the account sign in, or no longer; who is shut out has left on that day."""
-    session.get(User, user_id).active = active
+    user = session.get(User, user_id)
+    if bool(user.active) != active:
+        user.active = active
+        marks = ExternalAccount.__table__  # this decision stands above the directory's of before
+        forgotten = update(marks).where(marks.c.user_id == user_id).values(shut_out_at=None)
+        session.connection().execute(forgotten, execution_options={access.DOOR: True})
     staff = session.get(Staff, user_id)
     if staff is not None:
         staff.left_on = None if active else staff.left_on or today

@@ -10,7 +10,7 @@ from flask_appbuilder.security.sqla.models import Role
 from sqlalchemy import select, text
 
 from app import models, roles
-from app.models import ENTITIES, INDEX_TABLES, SECURITY_TABLES, Row
+from app.models import ENTITIES, INDEX_TABLES, PRIVATE_TABLES, SECURITY_TABLES, Row
 from app.views import APIS, DOORS, MENU, MENU_MORE, OFF_MENU, base
 from app.views.base import PageView
 from app.views.records import RecordView
@@ -27,6 +27,7 @@ LAYERS = [
     {"extensions", "roles", "formats"},
     {"models"},
     {"security", "sessions", "throttle", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"},
+    {"identity"},
     {"rules"},
     {"figures", "documents", "exchange"},
     {"jobs"},
@@ -101,7 +102,7 @@ KNOW_FAB = {
     "app/views/base.py",
 }  # the database, the base class, the tamer
 ACCOUNTS = "flask_appbuilder.security.sqla.models"  # the tables of accounts
-KNOW_ACCOUNTS = {"app/security.py", "app/views/settings.py", "app/commands", "app/exchange/recipes"}
+KNOW_ACCOUNTS = {"app/security.py", "app/identity", "app/views/settings.py", "app/commands", "app/exchange/recipes"}
 
 
 @pytest.mark.parametrize("name, path", _modules())
@@ -269,7 +270,7 @@ def test_every_table_declares_who_sees_its_rows():
         if table.name in ENTITIES:
             assert ENTITIES[table.name].__sight__ in ("scoped", "reference"), table.name
         else:
-            judged = SECURITY_TABLES | INDEX_TABLES
+            judged = SECURITY_TABLES | INDEX_TABLES | PRIVATE_TABLES
             assert table.name in judged, f"{table.name} came with an update and is not judged yet"
 
 

@@ -23,6 +23,7 @@ from app.extensions import db
 from app.models import (
     ENTITIES,
     INDEX_TABLES,
+    PRIVATE_TABLES,
     SECURITY_TABLES,
     ChangeSet,
     Department,
@@ -39,7 +40,7 @@ from tests.databases import on_both_engines, on_postgresql, without_accounts, wi
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot correctly sort tables")
 
 CONFIG = Config(MIGRATIONS)
-OURS = set(ENTITIES) | SECURITY_TABLES | INDEX_TABLES
+OURS = set(ENTITIES) | SECURITY_TABLES | INDEX_TABLES | PRIVATE_TABLES
 REFUSALS = (psycopg.errors.IntegrityConstraintViolation, sqlite3.IntegrityError)
 
 
@@ -281,7 +282,7 @@ def undeclared(tables):
     """The tables of which nobody has said who may see their rows."""
     declared = {name for name, model in ENTITIES.items() if model.__sight__ in ("scoped", "reference")}
     return sorted(
-        table.name for table in tables if table.name not in declared | SECURITY_TABLES | INDEX_TABLES
+        table.name for table in tables if table.name not in declared | SECURITY_TABLES | INDEX_TABLES | PRIVATE_TABLES
     )
 
 
@@ -325,6 +326,7 @@ STOREYS = (
         *("app.security", "app.sessions", "app.throttle", "app.access", "app.ledger"),
         *("app.search", "app.custom", "app.filters", "app.formats"),
     },
+    {"app.identity"},
     {"app.bulk", "app.past"},
     {"app.undo"},
     {"app.rules"},

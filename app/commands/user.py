@@ -46,6 +46,13 @@ def add_arguments(parser):
         "--make", action="store_true", help="make one and show it once, to be replaced at the next sign-in"
     )
 
+    glass = deeds.add_parser(
+        "break-glass",
+        help="mark an account whose password counts even where local sign-in is off or the directory is down",
+    )
+    glass.add_argument("username")
+    glass.add_argument("--off", action="store_true", help="take the mark away")
+
     for deed, what in (("activate", "let someone sign in again"), ("deactivate", "shut someone out")):
         deeds.add_parser(deed, help=what).add_argument("username")
 
@@ -133,12 +140,28 @@ def deactivate(session, args, *, today):
     print(f"{args.username} can no longer sign in.")
 
 
+def break_glass(session, args, *, today):
+    """Mark the account that opens the door when nothing else does, or take the mark away."""
+    user = _account(session, args.username)
+    if not args.off and not user.password:
+        raise CommandError(
+            f"{args.username} has no password of its own: `run.py user password {args.username}` gives it one."
+        )
+    security.mark_break_glass(session, user.id, not args.off)
+    security.note(session, user.id, "unmarked" if args.off else "marked")
+    if args.off:
+        print(f"{args.username} is an account like any other.")
+    else:
+        print(f"{args.username} can sign in with its password whatever happens; each time is noted and shown.")
+
+
 DEEDS = {
     "list": list_accounts,
     "add": add,
     "password": set_password,
     "activate": activate,
     "deactivate": deactivate,
+    "break-glass": break_glass,
 }
 
 

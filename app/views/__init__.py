@@ -11,18 +11,22 @@ from app.views import assets, base, errors, marks, reading, templating
 from app.views.accounts import AccountView, ForgottenView, OwnAccountView
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
+from app.views.api_keys import ApiKeyView
 from app.views.campaigns import CampaignView
 from app.views.changes import ChangeView, TrashView
 from app.views.companies import CompanyView, ContactView
 from app.views.custom_fields import CustomFieldView
 from app.views.deals import DealView
 from app.views.duplicates import DuplicateView
+from app.views.group_mappings import GroupMappingView
 from app.views.home import HomeView
 from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
+from app.views.openid import OpenIdView
 from app.views.reads import ReadView
 from app.views.reports import ReportView
+from app.views.second_factors import SecondFactorView, SecondStepView
 from app.views.settings import (
     DepartmentView,
     PipelineView,
@@ -34,6 +38,7 @@ from app.views.settings import (
     TaxRateView,
 )
 from app.views.sign_in import SecurityApi, SignIn
+from app.views.sign_ins import SignInsView
 from app.views.tickets import TicketView
 
 
@@ -67,6 +72,8 @@ MENU_MORE = [
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+    Entry(SignInsView, N_("Sign-in"), "lock", "/sign-ins/"),
+    Entry(GroupMappingView, N_("Group mappings"), "sitemap", "/group-mappings/"),
     Entry(CustomFieldView, N_("Custom fields"), "clipboard-list", "/custom-fields/", "edit"),
     Entry(DuplicateView, N_("Duplicates"), "copy", "/duplicates/"),
     Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
@@ -75,9 +82,9 @@ MENU_MORE = [
     Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
 # Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
-OFF_MENU = [HomeView, ImportView, OwnAccountView, AccountView]
+OFF_MENU = [HomeView, ImportView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
 # Open to whoever is not signed in yet.
-DOORS = [SignIn, SecurityApi, ForgottenView]
+DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 
 
@@ -89,7 +96,8 @@ def install(app):
     for view in [*(entry.view for entry in [*MENU, *MENU_MORE]), *OFF_MENU]:
         builder.add_view_no_menu(view)
     builder.sm.auth_view = builder.add_view_no_menu(SignIn)
-    builder.add_view_no_menu(ForgottenView)
+    for door in (ForgottenView, SecondStepView, OpenIdView):
+        builder.add_view_no_menu(door)
     for api in [*APIS, SecurityApi]:
         builder.add_api(api)
     errors.install(app)

@@ -7,6 +7,7 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 
 import functools
 import hashlib
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from flask import (
@@ -30,8 +31,9 @@ from flask_jwt_extended import get_current_user, verify_jwt_in_request
 from sqlalchemy.orm import scoped_session
 from werkzeug.routing import IntegerConverter
 
-from app import access, custom, filters, sessions
+from app import access, custom, filters, sessions, throttle
 from app.extensions import Session, csrf, db
+from app.identity import api_keys
 
 __all__ = ["ApiView", "PageView", "TokenApi", "allows", "expose", "install"]
 
@@ -180,7 +182,10 @@ def _who_asks():
     g.principal = g.login = None
     if request.endpoint == "static":
         return None
-    if request.headers.get("Authorization", "").startswith("Bearer ") and request.endpoint not in CSRF_FREE:
+    authorization = request.headers.get("Authorization", "")
+    if authorization.startswith(f"Bearer {api_keys.START}") and request.endpoint not in CSRF_FREE:
+        return _who_asks_by_key(authorization.removeprefix("Bearer "))
+    if authorization.startswith("Bearer ") and request.endpoint not in CSRF_FREE:
         request.max_content_length = _most_to_send()
         verify_jwt_in_request()
         g.principal = get_current_user()
@@ -199,6 +204,33 @@ def _who_asks():
     access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
     custom.as_they_stand(db.session, g.principal.custom_fields)
     return _first_things_first()
+
+
+def _who_asks_by_key(text):
+    """A person's program with an API key: some of his roles, at the API alone, so many requests a minute."""
+    today = datetime.now(current_app.config["SETTINGS"].zone).date()
+    principal, key, account = api_keys.find(text, today=today)
+    if principal is None:
+        where = ("api key", account, request.remote_addr or "")
+        if (seconds := throttle.wait(*where)) is not None:
+            return _too_many_requests(seconds)
+        throttle.failed(*where)
+        return _token_refused()
+    if not request.path.startswith("/api/"):
+        return jsonify(message=gettext("A key opens the API alone.")), 403
+    if (seconds := api_keys.take(key)) is not None:
+        return _too_many_requests(seconds)
+    _check_length()
+    g.principal = principal
+    writes = request.method not in SAFE_METHODS
+    access.enter(db.session, principal, door="api", why=f"API key “{key.name}”", writes=writes)
+    return None
+
+
+def _too_many_requests(seconds):
+    response = jsonify(message=gettext("Too many requests. Try again in %(number)s seconds.", number=seconds))
+    response.headers["Retry-After"] = str(seconds)
+    return response, 429
 
 
 def _check_length():

@@ -1,12 +1,14 @@
 """The door: who one is, shown by a name and a password (or what else there is), becomes a session; and out again."""
 
 import secrets
+from urllib.parse import urlencode
 
 from flask import abort, current_app, g, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_jwt_extended import create_access_token, create_refresh_token
 
-from app import access, security, sessions, throttle
+from app import access, sessions, throttle
+from app.identity import door
 from app.views import base
 from app.views.base import PageView, expose, safe_target
 
@@ -75,8 +77,9 @@ def check(username, password):
     """The id of the account that this name and password open, or None; raises `throttle.TooMany`."""
     if not (username and password):
         return None
-    return security.authenticate(
-        username, password, address=request.remote_addr or "", device=base.device_cookie()
+    settings = current_app.config["SETTINGS"]
+    return door.first_step(
+        settings, username, password, address=request.remote_addr or "", device=base.device_cookie() or None
     )
 
 
@@ -89,6 +92,8 @@ def welcome(user_id, method, target):
     """Whoever has shown that he is this person goes on: in, or to what his sign-in still waits for."""
     step = next_step(user_id)
     waits_for, place = step if step is not None else (None, target)
+    if step is not None and target != "/":
+        place = f"{place}?{urlencode({'next': target})}"
     device = base.device_cookie() or secrets.token_urlsafe(16)
     knocking = {**who_knocks(), "place": device}
     token = sessions.begin(

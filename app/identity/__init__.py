@@ -1,0 +1,1 @@
+"""Ways to come in: directory, OpenID provider, second factors, API keys. None of it knows a request or a page."""

@@ -1,0 +1,1 @@
+"""Ways to come in, each against the real thing."""
