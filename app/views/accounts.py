@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from flask import current_app, flash, g, redirect, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import gettext, ngettext
 from wtforms import Form, PasswordField
 from wtforms.validators import InputRequired
 
@@ -80,8 +80,8 @@ class OwnAccountView(PageView):
             "accounts/own.html",
             sessions=shown,
             events=events,
-            idle=settings.SESSION_IDLE_MINUTES,
-            hours=settings.SESSION_HOURS,
+            idle=_length(settings.SESSION_IDLE_MINUTES),
+            whole=_length(settings.SESSION_HOURS * 60),
             password_at=_moment(g.login.password_at),
             has_password=g.login.method == "password",
         )
@@ -280,6 +280,13 @@ def _prepared(form):
         field.label.text = gettext(field.label.text)
         field.description = gettext(field.description) if field.description else ""
     return form
+
+
+def _length(minutes):
+    hours, rest = divmod(minutes, 60)
+    if rest:
+        return ngettext("%(num)s minute", "%(num)s minutes", minutes)
+    return ngettext("%(num)s hour", "%(num)s hours", hours)
 
 
 def _moment(at):

@@ -8,23 +8,30 @@
 3. Known and unknown names with a wrong password, by turns: the difference of the median times.
 4. Every mutating route without a CSRF token, with one of another session, and with one of the page before signing in.
 5. Every GET route as every account: a checksum over all business tables before and after.
+6. A flood of sign-ins, each with another name from another network, at a server of its own: how long a neighbour's page
+   takes meanwhile.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import platform
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import sqlalchemy
 import time_machine
@@ -66,15 +73,18 @@ class Size:
     routes: int = 1  # every n-th route
     accounts: int = 1  # every n-th account
     restart: bool = True
+    pages: int = 100  # opened by the neighbour, at rest and under the flood
+    flooders: int = 16
 
 
-FULL, QUICK = Size(), Size(guesses=60, times=20, routes=9, accounts=4, restart=False)
+FULL, QUICK = Size(), Size(guesses=60, times=20, routes=9, accounts=4, restart=False, pages=20)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=databases.ENGINES, help="only this one")
     parser.add_argument("--quick", action="store_true", help="a small size")
+    parser.add_argument("--only", choices=sorted(PARTS), help="only this part")
     parser.add_argument("--guess", nargs=3, metavar=("URL", "HOME", "NUMBER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.guess:
@@ -85,7 +95,9 @@ def main():
     size = QUICK if args.quick else FULL
     folder = databases.start_run()
     try:
-        outcomes = [prove(engine, size) for engine in databases.ENGINES if args.engine in (None, engine)]
+        outcomes = [
+            prove(engine, size, args.only) for engine in databases.ENGINES if args.engine in (None, engine)
+        ]
     finally:
         databases.end_run(folder)
     for outcome in outcomes:
@@ -98,12 +110,13 @@ def main():
     return 1 if any(outcome.faults for outcome in outcomes) else 0
 
 
-def prove(engine, size):
-    """Everything on one engine."""
+def prove(engine, size, only=None):
+    """Everything, or one part, on one engine."""
     outcome, started = Outcome(engine, f"SQLAlchemy {sqlalchemy.__version__}"), time.monotonic()
     with databases.fresh_database(engine, "demo") as database, databases.app_on(database) as app:
-        for part in (prove_guesses, prove_endings, prove_times, prove_forgeries, prove_reading):
-            part(app, database, size, outcome)
+        for name, part in PARTS.items():
+            if only in (None, name):
+                part(app, database, size, outcome)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -578,6 +591,108 @@ def checksum(database):
             found[table] = hashlib.sha256(repr(cursor.fetchall()).encode("utf-8", "replace")).hexdigest()
     return found
 
+
+# --------------------------------------------------------------------------------------------- 6. a flood
+
+
+def prove_flood(app, database, size, outcome):
+    """A neighbour's page while many strangers sign in."""
+    with _server(database) as port:
+        cookie = _signed_in(port)
+        at_rest = [_page_time(port, cookie) for _ in range(size.pages)]
+        over, answers = threading.Event(), Counter()
+        flood = [
+            threading.Thread(target=_flood, args=(port, number, over, answers))
+            for number in range(size.flooders)
+        ]
+        for thread in flood:
+            thread.start()
+        time.sleep(1)
+        under_flood = [_page_time(port, cookie) for _ in range(size.pages)]
+        over.set()
+        for thread in flood:
+            thread.join()
+    told = [
+        f"{median(one) * 1000:.0f} ms, 95 of 100 within {quantiles(one, n=20)[18] * 1000:.0f} ms"
+        for one in (at_rest, under_flood)
+    ]
+    outcome.figures["a neighbour's page at rest"] = told[0]
+    outcome.figures[f"… while {size.flooders} sign in without pause"] = (
+        f"{told[1]}; they got {dict(sorted(answers.items()))}"
+    )
+    if median(under_flood) > 0.5:
+        outcome.faults.append(f"a page takes {median(under_flood):.2f} s under a flood of sign-ins")
+    if not (answers[401] and answers[429]):
+        outcome.faults.append(f"this was no flood: {dict(answers)}")
+
+
+@contextmanager
+def _server(database):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    said = {"FOYER_HOME": str(database.home), "DATABASE_URL": database.url, "PORT": str(port), "PROXIES": "1"}
+    served = subprocess.Popen(
+        [sys.executable, "run.py", "serve"],
+        cwd=ROOT,
+        env={**os.environ, **said},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while "Stop it" not in (line := served.stdout.readline()):
+            assert line or served.poll() is None, "the server has not started"
+        yield port
+    finally:
+        served.terminate()
+        served.wait()
+
+
+def _ask(port, method, path, body=None, **headers):
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.text = answer.read().decode()
+    connection.close()
+    return answer
+
+
+def _signed_in(port):
+    page = _ask(port, "GET", "/login/")
+    flask_cookie = page.getheader("Set-Cookie").partition(";")[0]
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
+    body = urlencode({"username": PERSON, "password": security.DEMO_PASSWORD, "csrf_token": token})
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": flask_cookie}
+    answer = _ask(port, "POST", "/login/", body, **form)
+    assert answer.status == 302, answer.status
+    cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+    return "; ".join(cookies)
+
+
+def _page_time(port, cookie):
+    began = time.perf_counter()
+    answer = _ask(port, "GET", PAGE, Cookie=cookie)
+    assert answer.status == 200, answer.status
+    return time.perf_counter() - began
+
+
+def _flood(port, number, over, answers):
+    turn = 0
+    while not over.is_set():
+        turn += 1
+        body = json.dumps({"username": f"somebody {number} {turn}", "password": "x", "provider": "db"})
+        from_where = f"203.{number}.{turn // 250 % 250}.{turn % 250}"
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": from_where}
+        answers[_ask(port, "POST", "/api/v1/security/login", body, **headers).status] += 1
+
+
+PARTS = {
+    "guesses": prove_guesses,
+    "endings": prove_endings,
+    "times": prove_times,
+    "forgeries": prove_forgeries,
+    "reading": prove_reading,
+    "flood": prove_flood,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
