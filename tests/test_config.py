@@ -218,6 +218,44 @@ def test_a_short_key_is_refused():
         settings.secret_key()
 
 
+@pytest.mark.parametrize("key", ["my-secret-key-that-is-long-enough-to-pass", "a" * 40, "0123456789" * 4])
+def test_a_key_that_somebody_thought_up_is_refused_where_others_reach_the_server(key):
+    path = load_settings().keys / "secret_key"
+    path.write_text(key)
+    path.chmod(0o600)
+    assert load_settings().secret_key() == key.encode()
+    for public in ({"HOST": "0.0.0.0"}, {"PUBLIC_URL": "https://crm.example.com"}):
+        with pytest.raises(WrongSetting, match="can be guessed"):
+            load_settings(**public).secret_key()
+
+
+def test_a_made_key_is_never_taken_for_one_that_was_thought_up(tmp_path):
+    for number in range(50):
+        assert load_settings(FOYER_HOME=tmp_path / str(number), HOST="0.0.0.0").secret_key()
+
+
+def test_the_public_address_says_what_cookies_hosts_and_links_are():
+    settings = load_settings(PUBLIC_URL="https://crm.example.com")
+    config = settings.flask_config()
+    assert settings.address == "https://crm.example.com"
+    assert config["TRUSTED_HOSTS"] == ["crm.example.com", "localhost", "127.0.0.1"]
+    assert config["SESSION_COOKIE_NAME"] == "__Host-foyer" and config["SESSION_COOKIE_SECURE"]
+    plain = load_settings()
+    assert plain.address == "http://127.0.0.1:8080" and plain.trusted_hosts is None
+    assert plain.flask_config()["SESSION_COOKIE_NAME"] == "foyer"
+    assert load_settings(TRUSTED_HOSTS="a.example", PUBLIC_URL="https://b.example").trusted_hosts == [
+        "a.example"
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["crm.example.com", "https://crm.example.com/path", "ftp://x", "javascript:x"]
+)
+def test_a_public_address_that_is_none_is_refused(url, monkeypatch):
+    monkeypatch.setenv("PUBLIC_URL", url)
+    assert refusal().startswith(f"PUBLIC_URL is “{url}”, but must be an address without a path")
+
+
 def test_flask_gets_what_keeps_strangers_out():
     config = load_settings(TRUSTED_HOSTS="crm.example.com, localhost").flask_config()
     assert config["SESSION_COOKIE_HTTPONLY"] and config["SESSION_COOKIE_SAMESITE"] == "Lax"

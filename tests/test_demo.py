@@ -41,6 +41,12 @@ def today():
 # --------------------------------------------------------------------------------------------- its accounts
 
 
+@pytest.mark.parametrize("public", ({"HOST": "0.0.0.0"}, {"PUBLIC_URL": "https://crm.example.com"}))
+def test_a_password_that_everybody_knows_is_given_where_nobody_else_comes_in(database, public):
+    with pytest.raises(CommandError, match="password that everybody knows"):
+        demo.run(None, database.settings(**public))
+
+
 @with_demo
 @pytest.mark.parametrize("username", CAST)
 def test_everyone_of_the_cast_signs_in(username, client_for):
