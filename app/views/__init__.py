@@ -157,8 +157,16 @@ CONTENT_SECURITY_POLICY = (
 PERMISSIONS_POLICY = ", ".join(
     f"{what}=()"
     for what in (
-        *("accelerometer", "ambient-light-sensor", "autoplay", "bluetooth", "browsing-topics", "camera"),
-        *("display-capture", "encrypted-media", "fullscreen", "geolocation", "gyroscope", "hid", "magnetometer"),
+        *("accelerometer", "autoplay", "browsing-topics", "camera"),
+        *(
+            "display-capture",
+            "encrypted-media",
+            "fullscreen",
+            "geolocation",
+            "gyroscope",
+            "hid",
+            "magnetometer",
+        ),
         *("microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb"),
         *("xr-spatial-tracking",),
     )
