@@ -471,6 +471,7 @@ def prove_endings(app, database, size, outcome):
 
 def prove_times(app, database, size, outcome):
     """Known and unknown names with a wrong password, by turns."""
+    _hash_as_the_house_does(app)
     known, unknown = times(app, size.times)
     difference = (median(known) - median(unknown)) * 1000
     outcome.figures["known and unknown names, median"] = (
@@ -478,6 +479,13 @@ def prove_times(app, database, size, outcome):
     )
     if abs(difference) >= TOLERATED:
         outcome.faults.append(f"names are told apart: {difference:+.2f} ms")
+
+
+def _hash_as_the_house_does(app):
+    """The templates' passwords are hashed with less work."""
+    with app.app_context(), access.system_session("proof") as session:
+        user = session.scalars(select(security.User).filter_by(username=PERSON)).one()
+        security.set_password(session, user.id, security.DEMO_PASSWORD)
 
 
 def times(app, number):
