@@ -20,7 +20,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal,
     or_,
     select,
     table,
@@ -343,11 +342,11 @@ def put(connection, entries, *, new=False):
         keys.setdefault(entry["entity"], []).append(entry["record_id"])
     if not new:
         for entity, ids in keys.items():
-            _tell_fts(connection, _FTS_FORGETS, entity, ids)
+            _tell_fts(connection, entity, ids, search_fts="delete")
     into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
     connection.execute(into, entries, execution_options={DOOR: True})
     for entity, ids in keys.items():
-        _tell_fts(connection, _FTS_LEARNS, entity, ids)
+        _tell_fts(connection, entity, ids)
     learn(connection, entries)
 
 
@@ -361,27 +360,32 @@ def _into_place(dialect):
 
 def take(connection, entity, ids):
     """Remove the entries of these records."""
-    _tell_fts(connection, _FTS_FORGETS, entity, ids)
+    _tell_fts(connection, entity, ids, search_fts="delete")
     for chunk in _chunks(ids):
         connection.execute(_TAKEN, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
 
 
 _THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindparam("ids", expanding=True)))
 _TAKEN = delete(_ENTRY).where(*_THESE)
-_IN_VIEW = _INDEXED.c.id.in_(select(_ENTRY.c.id).where(*_THESE))
-# Have FTS5 take in what stands in these entries; or forget it, before they go or become others.
-_FTS_LEARNS = insert(_FTS).from_select(
-    ["rowid", "text"], select(_INDEXED.c.id, _INDEXED.c.text).where(_IN_VIEW)
+_AS_INDEXED = select(_INDEXED.c.id, _INDEXED.c.text).where(
+    _INDEXED.c.id.in_(select(_ENTRY.c.id).where(*_THESE))
 )
-_FTS_FORGETS = insert(_FTS).from_select(
-    ["search_fts", "rowid", "text"], select(literal("delete"), _INDEXED.c.id, _INDEXED.c.text).where(_IN_VIEW)
-)
+_INTO_FTS = insert(_FTS)
 
 
-def _tell_fts(connection, statement, entity, ids):
-    if connection.dialect.name == "sqlite":
-        for chunk in _chunks(ids):
-            connection.execute(statement, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
+def _tell_fts(connection, entity, ids, **command):
+    """Have FTS5 take in what stands in these entries; with the command "delete", forget it, before it goes or changes.
+
+    Row by row: a statement that inserts what it selects makes FTS5 write out what it has gathered, each time.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    for chunk in _chunks(ids):
+        these = {"entity": entity, "ids": chunk}
+        rows = connection.execute(_AS_INDEXED, these, execution_options={DOOR: True}).all()
+        if rows:
+            told = [{"rowid": row.id, "text": row.text, **command} for row in rows]
+            connection.execute(_INTO_FTS, told, execution_options={DOOR: True})
 
 
 def _command_fts(connection, command):

@@ -192,6 +192,7 @@ class _Worker:
     def __call__(self):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the parent, which then ends its workers in order
         end_with_parent()
+        gc.set_threshold(20_000, 20, 20)  # a page makes thousands of objects that live no longer than it does
         if _app is not None:
             return _app
         from app import create_app

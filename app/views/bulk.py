@@ -378,7 +378,7 @@ class BulkRoutes:
             "bulk/export.html",
             title=gettext(DEEDS["export"][0]),
             said=self._counted(selection, "see"),
-            menu={**self.export_menu(), "hidden": hidden},
+            menu=self.export_menu(hidden),
             back=self._list_of(selection),
         )
 

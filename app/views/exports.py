@@ -1,6 +1,7 @@
 """Export of any list: the rows that it shows, however many, as a file that comes while it is written."""
 
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from flask import Response, current_app, g, request, stream_with_context
@@ -95,18 +96,28 @@ class ExportRoutes:
             raise filters.BadQuery(N_("“%(value)s” is not offered."), value=asked[:40])
         return asked
 
-    def export_menu(self):
-        """What the list page needs to offer its export: None where there is nothing to export."""
+    def export_menu(self, hidden=None):
+        """What the list page needs to offer its export, drawn; None where there is nothing to export."""
         if not g.principal.may("see", self.entity):
             return None
-        kinds = {key: words for key, (words, _) in FORMATS.items() if key != "vcf" or self.model is Contact}
-        return {
-            "action": f"{self.route_base}/export",
-            "hidden": filters.parameters_of(self.query_from(request.args)),
-            "formats": [(key, gettext(words)) for key, words in kinds.items()],
-            "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
-            "links": [(key, gettext(words)) for key, words in LINKS.items()],
-        }
+        hidden = filters.parameters_of(self.query_from(request.args)) if hidden is None else hidden
+        is_of_contacts = self.model is Contact
+        return _menu(f"{self.route_base}/export", tuple(hidden), is_of_contacts, str(get_locale() or "en"))
+
+
+@lru_cache(maxsize=1024)
+def _menu(action, hidden, is_of_contacts, _language):
+    """Drawn once for all who may export such a list."""
+    kinds = {key: words for key, (words, _) in FORMATS.items() if key != "vcf" or is_of_contacts}
+    menu = {
+        "action": action,
+        "hidden": hidden,
+        "formats": [(key, gettext(words)) for key, words in kinds.items()],
+        "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
+        "links": [(key, gettext(words)) for key, words in LINKS.items()],
+    }
+    component = current_app.jinja_env.get_template("components/export_menu.html")
+    return component.module.export_menu(menu)
 
 
 def _letting_go(session, body, departure):

@@ -4,6 +4,7 @@ The components `icon`, `badge`, `avatar`, `not_visible`, `cell` and the rows of 
 like; whoever writes a template uses the components.
 """
 
+import re
 from functools import cache
 
 from flask_babel import gettext
@@ -51,34 +52,42 @@ def not_visible():
     return Markup(f'<span class="not-visible">{icon("eye-off")}{escape(gettext("not visible"))}</span>')
 
 
+def _safe(text):
+    """`escape` for the many: most texts hold nothing to escape, and `Markup` costs more than the look."""
+    return text if type(text) is str and not _MARKS.search(text) else escape(text)
+
+
+_MARKS = re.compile("[&<>\"']")
+
+
 def _check(said):
     if said["on"]:
-        return Markup(f'{icon("check")}<span class="visually-hidden">{escape(gettext("yes"))}</span>')
-    return Markup(f'{_DASH}<span class="visually-hidden">{escape(gettext("no"))}</span>')
+        return f'{icon("check")}<span class="visually-hidden">{escape(gettext("yes"))}</span>'
+    return f'{_DASH}<span class="visually-hidden">{escape(gettext("no"))}</span>'
 
 
 def _link(said):
-    href, label = said.get("href"), escape(said["label"])
-    return Markup(f'<a href="{escape(href)}">{label}</a>') if href else label
+    href, label = said.get("href"), _safe(said["label"])
+    return f'<a href="{_safe(href)}">{label}</a>' if href else label
 
 
 def _figure(said):
-    return Markup(f'<span class="figure">{escape(said["label"])}</span>')
+    return f'<span class="figure">{_safe(said["label"])}</span>'
 
 
 def _tel(said):
-    label = escape(said["label"])
-    return Markup(f'<a class="figure" href="tel:{label.replace(" ", "")}">{label}</a>')
+    label = _safe(said["label"])
+    return f'<a class="figure" href="tel:{label.replace(" ", "")}">{label}</a>'
 
 
 def _mail(said):
-    label = escape(said["label"])
-    return Markup(f'<a href="mailto:{label}">{label}</a>')
+    label = _safe(said["label"])
+    return f'<a href="mailto:{label}">{label}</a>'
 
 
 def _web(said):
-    label = escape(said["label"])
-    return Markup(f'<a href="{escape(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>')
+    label = _safe(said["label"])
+    return f'<a href="{_safe(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>'
 
 
 _KINDS = {
@@ -96,6 +105,10 @@ _KINDS = {
 
 def cell(value, lead_href=None):
     """One value of a list or sheet, as `components/cell.html` explains it."""
+    return Markup(_cell(value, lead_href))
+
+
+def _cell(value, lead_href=None):
     if isinstance(value, dict):
         kind = value["kind"]
         if kind == "hidden":
@@ -106,11 +119,11 @@ def cell(value, lead_href=None):
     else:
         kind, label = None, value
     if label is None or label == "":
-        return Markup(_DASH)
+        return _DASH
     if lead_href:
-        return Markup(f'<a class="row-link" href="{escape(lead_href)}">{escape(label)}</a>')
+        return f'<a class="row-link" href="{_safe(lead_href)}">{_safe(label)}</a>'
     draw = _KINDS.get(kind)
-    return draw(value) if draw else escape(label)
+    return draw(value) if draw else _safe(label)
 
 
 def rows(rows, columns):
@@ -128,7 +141,7 @@ def rows(rows, columns):
         for place, (value, (align, label)) in enumerate(zip(row["cells"], heads, strict=True)):
             look = "lead" if place == 0 else ""
             none = " none" if value is None or value == "" else ""
-            inside = cell(value, row["href"] if place == 0 else None)
+            inside = _cell(value, row["href"] if place == 0 else None)
             drawn.append(f'<td class="{look}{align}{none}" data-label="{label}">{inside}</td>')
         drawn.append("</tr>")
     return Markup("".join(drawn))
