@@ -722,7 +722,6 @@ class Settings(BaseSettings):
         # A request may hold two connections: its own, and a short one that loads who asks.
         options = {"pool_size": THREADS, "max_overflow": THREADS}
         if not self.is_sqlite:
-            options["pool_pre_ping"] = True  # a restarted server is noticed before a user does
             # Pages ask many small questions: to compile them, or to call helpers in, takes longer than the answers.
             options["connect_args"] = {"options": "-c jit=off -c max_parallel_workers_per_gather=0"}
         return options

@@ -1,5 +1,7 @@
 """The objects the house is wired with: database, CSRF guard, migrations. Objects only, no behaviour of the firm."""
 
+from time import monotonic
+
 from flask_appbuilder.models.sqla import Model
 
 # Named constraints, or SQLite's batch migrations cannot find them. Must stand before FAB's own tables are declared.
@@ -16,7 +18,9 @@ from flask_migrate import Migrate  # noqa: E402
 from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
+from sqlalchemy.exc import DisconnectionError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
+from sqlalchemy.pool import Pool  # noqa: E402
 from sqlalchemy_utils.aggregates import manager as aggregates  # noqa: E402
 
 # A library of FAB's looks at every object of a session at each flush, for a feature that nobody here uses.
@@ -73,6 +77,27 @@ def _sqlite_habits(connection, _record):
     connection.isolation_level = None
     for pragma in SQLITE_HABITS:
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+IDLE = 3  # seconds after which a connection is asked whether it still stands: less, and each page would ask twice
+
+
+@event.listens_for(Pool, "checkin")
+def _note_when_used(_connection, record):
+    record.info["used_at"] = monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _still_there(connection, record, _proxy):
+    """A server that was restarted is noticed before a user does: the pool then connects anew."""
+    is_idle = monotonic() - record.info.get("used_at", monotonic()) > IDLE
+    if not is_idle or type(connection).__module__.startswith("sqlite3"):
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise DisconnectionError from error
 
 
 @event.listens_for(Engine, "begin")
