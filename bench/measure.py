@@ -56,6 +56,7 @@ class Browser:
     def stream(self, path, take):
         """A long answer, piece by piece into `take`; returns its length and its seconds."""
         self._connect()
+        self.connection.close()  # the server may have ended the one it had kept; the next request opens it anew
         began, length = time.perf_counter(), 0
         self.connection.request("GET", path, headers=self._headers())
         response = self.connection.getresponse()

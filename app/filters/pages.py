@@ -63,7 +63,6 @@ class Query:
     asker: object = None
     near: tuple = ()  # (word, the known words it may mean): for a search that finds nothing as typed
     is_common: bool = False  # its words are found in more rows than can be fetched
-    most: int | None = None  # how far its rows are counted, where that is not for a list
     known: dict = field(default_factory=dict, compare=False, repr=False)  # its conditions, once compiled
 
     @property
@@ -263,8 +262,6 @@ def _count_all(model, most):
 
 def most_counted(model, query):
     """How far the rows of an answer are counted."""
-    if query.most is not None:
-        return query.most
     is_plain = not query.asks_something and access.reach(query.asker.principal, model).is_exact
     return COUNT_UP_TO if is_plain else FOUND_UP_TO
 
@@ -447,12 +444,16 @@ def _walk(session, model, query, what, border=None):
 
 def _along(session, model, query, what, tests, values, wanted, *, has_value):
     """Rows from one index: of the order alone, or of the order within each department that is reached."""
-    departments = access.reach(query.asker.principal, model).departments
+    departments, is_exact = access.reach(query.asker.principal, model)
     is_split = departments is not None and len(departments) > 1
     last = (
         query.after if has_value or (query.after or (None,))[0] is None else None
     )  # the empty ones begin anew
     values = {**values, "wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
+    if is_split and is_exact and not tests:
+        merged = _merged(model, query.sort, departments, has_value=has_value, has_last=last is not None)
+        ids = session.connection().scalars(merged, values, execution_options={access.DOOR: True}).all()
+        return _rows(session, model, what, ids)
     make = _steps.__wrapped__ if query.tree is not None else _steps
     cut = (model.id,) if is_split else what.columns
     statement = make(
@@ -481,9 +482,31 @@ def _steps(model, sort, departments, what, tests, *, has_value, has_last):
     if departments is None or len(departments) < 2:
         here = [] if departments is None else [model.department_id == (departments[0] if departments else 0)]
         return select(*what).where(*here, *tests).order_by(*order).limit(wanted)
-    parts = []
+    return _merge(query, model, key, departments, tests, order, is_by_value)
+
+
+@lru_cache(maxsize=512)
+def _merged(model, sort, departments, *, has_value, has_last):
+    """The ids of a walk through several departments where nothing else is asked, and all of them is seen; kept.
+
+    It goes past the rule of sight, which would ask again in each department: the rows are read through the rule.
+    """
+    query, row = Query(sort=sort), model.__table__.c
+    key = _collated(row[query.column])
+    is_by_value = has_value and query.column != "id"
+    tests = []
+    if row[query.column].nullable:
+        tests.append(key.is_not(None) if has_value else key.is_(None))
+    if has_last:
+        tests.append(_further(query, key if is_by_value else None, row.id, model))
+    order = _directed(query, *([key] if is_by_value else []), row.id)
+    return _merge(query, row, key, departments, tests, order, is_by_value)
+
+
+def _merge(query, row, key, departments, tests, order, is_by_value):
+    wanted, parts = bindparam("wanted", type_=Integer), []
     for department in departments:
-        part = select(model.id.label("id"), key.label("key")).where(model.department_id == department, *tests)
+        part = select(row.id.label("id"), key.label("key")).where(row.department_id == department, *tests)
         part = part.order_by(*order).limit(wanted).subquery()
         parts.append(select(part.c.id, part.c.key))
     every = union_all(*parts).subquery()
@@ -513,8 +536,11 @@ def _key_and_id(model, name):
 
 def _key(model, name):
     """The column of an order. Text goes by its code points on both engines, however a database was set up."""
-    column = getattr(model, name)
-    is_text = isinstance(model.__table__.c[name].type, String)
+    return _collated(getattr(model, name))
+
+
+def _collated(column):
+    is_text = isinstance(column.type, String)
     return collate(column, "C") if is_text and db.engine.dialect.name == "postgresql" else column
 
 

@@ -22,7 +22,6 @@ from app.views.past import PastRoutes, flash_undoable
 from app.views.sharing import ShareRoutes
 from app.views.tagging import TagRoutes
 
-MOST_PICKED = 200  # hits that a picker looks through before it walks the newest
 _VIEWS = {}
 
 
@@ -126,8 +125,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
         """Suggestions for a link field: the records that hold the words, as the field writes them."""
         words = request.args.get("q", "").strip()
         words = words[:200] if security.is_storable(words) else ""
-        asked = {"words": words, "sort": "-id", "asker": asker()}
-        query = filters.Query(**asked, size=forms.SUGGESTED, most=MOST_PICKED)
+        query = filters.Query(words=words, sort="-id", size=forms.SUGGESTED, asker=asker())
         found = filters.fetch(db.session, self.model, query, *cells.name_columns(self.model))
         return jsonify([{"id": row.id, "label": forms.written(row)} for row in found.rows])
 
