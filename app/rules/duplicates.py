@@ -27,6 +27,8 @@ KEPT = 75  # score from which the finder keeps a pair
 WARNED = 60  # score from which whoever types a record is told
 AT_ONCE = 500  # ids in one statement: engines limit how many it may carry
 A_FEW = 25  # records up to which the search index is asked for each; for more, everything is read once
+MANY = 4000  # records above which it always is
+A_QUESTION = 250  # records that are read in the time of one record's questions to the index
 MOST = 60  # candidates that one question of the index brings
 
 
@@ -88,8 +90,8 @@ def candidates_for(session, model, rows, *, at_least=WARNED, most=5):
 
     `model` is Contact or Company; `rows` are mappings of column names to values, as a form or an import has them
     (`company` may be a name where `company_id` is not known yet). A row with an `id` is not compared with itself.
-    A few rows ask the search index, at most a dozen statements each; for many, all records are read once, in
-    statements of 5,000. Rows are not compared with each other.
+    A few rows ask the search index, at most a dozen statements each; for many, as seen from the table's size, all
+    records are read once, in statements of 5,000. Rows are not compared with each other.
     """
     newcomers = Newcomers(model)
     for row in rows:
@@ -102,14 +104,14 @@ class Newcomers:
 
     def __init__(self, model):
         self.kind = KINDS[model]
-        self._few = []  # the rows themselves, while there are a few
+        self._rows = []  # the rows themselves, while the index may be asked for each
         self._ids, self._texts, self._keys = [], [], array("Q")
 
     def add(self, row):
         """One more; they are counted from 0."""
         one, position = self.kind.prepared(row), len(self._texts)
-        if position < A_FEW:
-            self._few.append(row)
+        if position < MANY:
+            self._rows.append(row)
         self._ids.append(row.get("id"))
         self._texts.append(_packed(one))
         self._keys.extend({_number(key) << _POSITION | position for key in self.kind.keys_of(one)})
@@ -117,7 +119,7 @@ class Newcomers:
     def held_against(self, session, *, at_least=WARNED, most=5):
         """What each of them resembles among the records that the session sees: lists of `Candidate`s, best first."""
         found = [[] for _ in self._texts]
-        pairs = self._asked(session) if len(self._texts) <= A_FEW else self._met(session)
+        pairs = self._asked(session) if self._are_few(session) else self._met(session)
         for position, (key, name, other) in pairs:
             if key == self._ids[position]:
                 continue
@@ -128,8 +130,14 @@ class Newcomers:
                     found[position] = _best(found[position], most)
         return [_best(candidates, most) for candidates in found]
 
+    def _are_few(self, session):
+        count = len(self._texts)
+        if A_FEW < count <= MANY:
+            return count * A_QUESTION < (session.scalar(select(func.max(self.kind.model.id))) or 0)
+        return count <= A_FEW
+
     def _asked(self, session):
-        for position, (row, text) in enumerate(zip(self._few, self._texts, strict=True)):
+        for position, (row, text) in enumerate(zip(self._rows, self._texts, strict=True)):
             for stands in _asked(session, self.kind, row, _unpacked(self.kind, text)):
                 yield position, stands
 
