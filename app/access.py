@@ -201,7 +201,9 @@ class Principal:
 
     @cached_property
     def _verbs(self):
-        return self.shared.union((verb, grant.entity) for grant in self.grants for verb in grant.verbs)
+        found = self.shared.union((verb, grant.entity) for grant in self.grants for verb in grant.verbs)
+        told = {page for (entity, name), page in TOLD_ON.items() if name in self.hidden(entity)}
+        return frozenset(one for one in found if one[1] not in told) if told else found
 
     def may(self, verb, entity):
         """Whether this verb is granted at all, on whatever rows: what opens a page or shows a button."""
@@ -259,12 +261,20 @@ class Principal:
 
 @lru_cache(maxsize=4096)
 def _hidden(principal, entity):
-    """What some grant to see hides, and no other shows wherever that one reaches."""
+    """What some grant to see hides, and no other shows wherever that one reaches; of parts, what would tell of it."""
+    told = TOLD_BY.get(entity)
+    if told is not None:
+        whole, name, names = told
+        return names if name in _hidden(principal, whole) else frozenset()
     return _kept(principal, "hidden", principal.grants_for("see", entity))
 
 
 @lru_cache(maxsize=4096)
 def _read_only(principal, entity):
+    told = TOLD_BY.get(entity)
+    if told is not None:
+        whole, name, names = told
+        return names if name in _read_only(principal, whole) else frozenset()
     writing = [*principal.grants_for("edit", entity), *principal.grants_for("add", entity)]
     return _kept(principal, "read_only", writing) | _hidden(principal, entity)
 
@@ -718,9 +728,20 @@ def _elements(statement, *, into_selects=True):
 # --------------------------------------------------------------------------------------------- hidden fields
 
 
+# What would tell of a hidden field: part -> (its whole, the field there, the part's own columns) …
+TOLD_BY = {"deal_line": ("deal", "amount", frozenset({"unit_price", "discount", "net"}))}
+# … and the pages of figures that add it up, which are shut then.
+TOLD_ON = {("deal", "amount"): "sales_report"}
+
+
 def hideable(model):
-    """The columns that a role may hide or make read-only: what neither sight, nor links, nor a name stands on."""
-    needed = {"id", "kind", "currency", *STANDING.get(model.__tablename__, ())}
+    """The columns that a role may hide or make read-only; docs/decisions/0019-hidden-fields.md says why no others.
+
+    Neither sight, nor links, nor a name, nor what the rules compute with stands on them.
+    """
+    if model.__tablename__ not in STANDING:
+        return ()
+    needed = {"id", "kind", "currency", *STANDING[model.__tablename__]}
     return tuple(
         column.name
         for column in model.__table__.c
@@ -732,8 +753,17 @@ def hideable(model):
     )
 
 
-# What a record is called by, though it need not be filled.
-STANDING = {"contact": ("first_name",), "deal": ("position",), "ticket": ("position",)}
+# The records of which fields may be hidden; with what names them or is computed with, though it need not be filled.
+STANDING = {
+    "company": (),
+    "contact": ("first_name",),
+    "deal": ("position",),
+    "ticket": ("position",),
+    "activity": (),
+    "campaign": ("starts_on", "ends_on"),
+    "product": ("price", "is_active"),
+    "staff": ("left_on", "language"),
+}
 
 
 @event.listens_for(models.Row, "load", propagate=True)
@@ -775,6 +805,23 @@ def _refuse_hidden_columns(statement, principal):
         table = entity.mapper.local_table if entity is not None else getattr(element.table, "element", element.table)
         if isinstance(table, Table) and element.name in principal.hidden(table.name):
             raise Unsighted(f"{table.name}.{element.name} is hidden")
+
+
+def shown(principal, entity, names):
+    """Of these names of columns, those that the principal may be shown in a list of the entity, in their order."""
+    hidden = principal.hidden(entity)
+    return tuple(name for name in names if name not in hidden) if hidden else tuple(names)
+
+
+def writable(principal, entity, names, row=None):
+    """Of these names, those that he may fill in: in a new record, in many, or in this very row."""
+    kept = principal.read_only(entity) if row is None else principal.read_only_on(row)
+    return tuple(name for name in names if name not in kept) if kept else tuple(names)
+
+
+def sees(session, row, names):
+    """Whether the session's person is shown all these columns of a row: asked before a rule copies them elsewhere."""
+    return principal_of(session).hidden_on(row).isdisjoint(names)
 
 
 def check_fields(principal, model, names):

@@ -42,6 +42,9 @@ def add_along(session, model, rows):
 def _add(session, model, rows, restoring, goes_along, step=lambda how_many: None):
     ids, table = [], model.__table__
     for chunk in _chunks(rows):
+        if not goes_along:
+            names = {name for row in chunk for name, value in row.items() if value is not None}
+            access.check_fields(principal_of(session), model, names)
         whole = [_completed(session, model, row, restoring) for row in chunk]
         if restoring:
             session.connection().execute(insert(table), whole, execution_options=_OPTIONS)
@@ -78,7 +81,9 @@ def edit(session, model, changes, *, goes_along=False, step=lambda how_many: Non
             if after:
                 edits.append((before["id"], before, after))
         if edits:
-            access.check_fields(principal_of(session), model, {name for _, _, after in edits for name in after})
+            if not goes_along:
+                names = {name for _, _, after in edits for name in after}
+                access.check_fields(principal_of(session), model, names)
             _edit(session, model, edits, goes_along)
             changed += [key for key, _, _ in edits]
         step(len(chunk))

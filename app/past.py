@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from app.access import DOOR
+from app.access import DOOR, principal_of
 from app.models import ENTITIES, Change, ChangeSet, Exact, Moment
 
 CUSTOM = "custom."  # before the name of a custom field's value
@@ -152,7 +152,8 @@ def parts_as_of(session, model, key, moment):
 
 
 def _states(session, model, keys, moment):
-    attributes = [one for one in model.__mapper__.column_attrs if not one.deferred]
+    hidden = principal_of(session).hidden(model.__tablename__)
+    attributes = [one for one in model.__mapper__.column_attrs if not one.deferred and one.key not in hidden]
     names = [one.columns[0].name for one in attributes]
     statement = select(*(getattr(model, one.key) for one in attributes)).where(model.id.in_(keys))
     states = {row.id: dict(zip(names, row, strict=True)) for row in session.execute(statement)}
@@ -173,7 +174,11 @@ def _states(session, model, keys, moment):
     # Which of them may be seen is known by now.
     for change in session.connection().execute(since, execution_options={DOOR: True}):
         states[change.record_id] = _without(model, states[change.record_id], change)
-    return {key: state for key, state in states.items() if state is not None}
+    return {
+        key: {name: value for name, value in state.items() if name not in hidden}
+        for key, state in states.items()
+        if state is not None
+    }
 
 
 _CHANGES, _SETS = Change.__table__, ChangeSet.__table__

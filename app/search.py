@@ -12,6 +12,7 @@ from itertools import islice
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
 from sqlalchemy import (
+    Date,
     Integer,
     bindparam,
     column,
@@ -33,6 +34,7 @@ from app.models import ENTITIES, SEARCH_WORDS, SearchEntry
 
 LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
 MOST_WORDS = 8
+VERIFIED = 1_000  # matches that are looked at once more, for who does not see all that finds a record
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
 ASKED = 2  # trigrams of a word that FTS5 is asked for: each more costs more than it spares
 NEAREST = 8  # words that a misspelt one may mean
@@ -188,6 +190,39 @@ def _all_held(entry, patterns):
     return [or_(*(_holds(entry, one) for one in ways)) for ways in patterns]
 
 
+def is_doubtful(principal, model, text):
+    """Whether a match may stand on words that are hidden from the principal: then each is looked at once more.
+
+    A date holds digits only, so that most searches of who sees no birthdays need no second look.
+    """
+    hidden = principal.hidden(model.__tablename__).intersection(model.__search__)
+    words = words_of(text) if hidden else ()
+    has_date = any(_OF_DATES.issuperset(word) for word in words)
+    return bool(words) and any(has_date or not isinstance(model.__table__.c[name].type, Date) for name in hidden)
+
+
+_OF_DATES = frozenset("0123456789-./:")
+
+
+def verified(session, model, text, near=None):
+    """The ids of those among the newest matches whose every word stands in what the principal may see of them."""
+    ways = _ways(text, near)
+    found = session.scalars(_newest(model, text, VERIFIED, near))
+    return tuple(row.id for row in found if _is_held(entry_for(row)["text"], ways))
+
+
+def _is_held(text, ways):
+    """What `_all_held` says, of a text at hand."""
+    return all(any(_pattern(word) in text for word in words) for words in ways)
+
+
+def matching_for(session, model, text, near=None):
+    """`matching`, for whom the session works: nothing is found by words that are hidden from him."""
+    if is_doubtful(access.principal_of(session), model, text):
+        return model.id.in_(verified(session, model, text, near))
+    return matching(model, text, near=near)
+
+
 def near(session, text):
     """Word of a search -> the known words at one letter's distance, for searches that find nothing as typed.
 
@@ -219,10 +254,18 @@ def find(session, text, models, *, limit=20, most=200):
         spelt = near(session, text)
         if spelt:
             rows = [row for model in models for row in session.scalars(_newest(model, text, most, spelt))]
+    rows = _told_apart(session, text, rows, spelt)
     scored = [(score(words, entry_for(row)["text"], spelt), row) for row in rows]
     order = {model.__tablename__: place for place, model in enumerate(models)}
     scored.sort(key=lambda pair: (-pair[0], order[pair[1].__tablename__], -pair[1].id))
     return scored[:limit]
+
+
+def _told_apart(session, text, rows, spelt):
+    """Those rows that are found by what the principal sees of them."""
+    principal, ways = access.principal_of(session), _ways(text, spelt)
+    doubtful = {model for model in map(type, rows) if is_doubtful(principal, model, text)}
+    return [row for row in rows if type(row) not in doubtful or _is_held(entry_for(row)["text"], ways)]
 
 
 def _newest(model, text, most, spelt=None):

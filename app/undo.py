@@ -463,9 +463,11 @@ class _Undoing:
         verb = "edit" if kind == "edit" or model.__tablename__ in POINTERS else "delete"
         condition = access.allowed(self.principal, verb, model, model.__table__.c)
         keys = {net.record_id for net in rows}
-        within = keys if condition is access.EVERY_ROW else set()
+        within = set(keys) if condition is access.EVERY_ROW else set()
         if condition is not access.EVERY_ROW and condition is not access.NO_ROW:
             within = self._there(model, keys, condition)
+        kept = self.principal.read_only(model.__tablename__)
+        within -= {net.record_id for net in rows if kind == "edit" and kept.intersection(net.changed)}
         beyond = keys - within
         return dict.fromkeys(beyond and self._there(model, beyond), NOT_YOURS)  # of what is gone, others tell
 

@@ -150,7 +150,7 @@ def _department(session, args):
 def _mapping(session, table, args):
     """What was used last for files of this shape, or what suits best, with what was said."""
     fields = importing.fields_for(session, args.entity)
-    mapping = importing.remembered(session, args.entity, table)
+    mapping = importing.remembered(session, args.entity, table, fields)
     mapping = mapping or importing.suggest(args.entity, table, fields)
     columns = {**mapping.columns, **dict(_pair(text) for text in args.map)}
     columns = {header: name for header, name in columns.items() if name}

@@ -16,6 +16,7 @@ from functools import partial
 
 from sqlalchemy import JSON, Column, LargeBinary, select
 
+from app import access
 from app.access import DOOR
 from app.exchange import formulas
 from app.exchange.importing.cells import normal
@@ -72,8 +73,9 @@ class Shown:
 
 def all_names(session, model):
     """Every column that can be exported, in the order of the model; custom fields and tags behind them."""
-    names = [column.name for column in model.__table__.c if _is_plain(column)]
     entity = model.__tablename__
+    plain = [column.name for column in model.__table__.c if _is_plain(column)]
+    names = list(access.shown(access.principal_of(session), entity, plain))
     names += [one.key for one in custom_fields.fields_for(session, entity)]
     return [*names, TAGS] if takes_tags(model) else names
 
@@ -88,6 +90,7 @@ def columns_for(session, model, names, manner):
     if manner.is_for_import:
         names = ["id", *names]
     custom = {one.key: one for one in custom_fields.fields_for(session, model.__tablename__)}
+    hidden = access.principal_of(session).hidden(model.__tablename__)
     found, headers = [], set()
     for name in dict.fromkeys(names):
         column = model.__table__.c.get(name)
@@ -95,7 +98,7 @@ def columns_for(session, model, names, manner):
             header = custom[name].label(manner.language)
         elif name == TAGS and takes_tags(model):
             header = manner.say(N_("Tags"))
-        elif column is not None and _is_plain(column):
+        elif column is not None and _is_plain(column) and name not in hidden:
             header = manner.say(column.info["label"])
         else:
             continue

@@ -39,6 +39,7 @@ from app.filters.pages import (
     settled,
     sorts_of,
     text_of,
+    verified,
 )
 
 __all__ = [
@@ -75,5 +76,6 @@ __all__ = [
     "settled",
     "sorts_of",
     "text_of",
+    "verified",
     "write",
 ]

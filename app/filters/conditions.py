@@ -107,7 +107,7 @@ class _Compiler:
 
     def _place(self, asked, model):
         """Where its path ends, when it exists and takes the operator."""
-        place = fields.resolve(model, asked.path, self.asker.custom)
+        place = fields.resolve(model, asked.path, self.asker)
         if asked.operator not in place.operators:
             raise fields.unknown(asked.parameter)
         if not all(one.strip() and len(one) <= fields.LONGEST_VALUE for one in asked.values):

@@ -65,23 +65,23 @@ class Field:
         return OPERATORS_OF[self.kind]
 
 
-def resolve(model, path, custom_fields):
-    """The field that a path names, from this table on; raises BadQuery.
+def resolve(model, path, asker):
+    """The field that a path names, from this table on; raises BadQuery. One that is hidden from the asker is none.
 
-    `custom_fields(entity)` gives name -> column.
+    `asker.custom(entity)` gives name -> custom field as a column.
     """
     steps, names, start = [], path.split("."), model
     while len(names) > 1 and names[0] != CUSTOM:
-        column = _column(model, names.pop(0), path)
+        column = _column(model, names.pop(0), path, asker)
         model = _target(column)
         if model is None or len(steps) == MOST_STEPS:
             raise unknown(path)
         steps.append(column)
     if len(names) == 2:
-        return _custom(model, names[1], path, tuple(steps), custom_fields)
+        return _custom(model, names[1], path, tuple(steps), asker.custom)
     if names[0] == TAG and _takes_tags(model):
         return Field(path, model, tuple(steps), "tag", target=ENTITIES["tag"])
-    column = _column(model, names[0], path)
+    column = _column(model, names[0], path, asker)
     kind = kind_of(column)
     if kind is None or (start is not model and column.info.get("hidden")):
         raise unknown(path)
@@ -123,9 +123,10 @@ def _takes_tags(model):
     return model.__sight__ == "scoped" and model.__through__ is None
 
 
-def _column(model, name, path):
+def _column(model, name, path, asker):
     column = model.__table__.c.get(name)
-    if column is None or column.info.get("hidden"):
+    is_kept = asker.principal is not None and name in asker.principal.hidden(model.__tablename__)
+    if column is None or column.info.get("hidden") or is_kept:
         raise unknown(path)
     return column
 

@@ -61,6 +61,7 @@ class Query:
     after: tuple | None = None
     size: int = PAGE_SIZES[1]
     asker: object = None
+    only: tuple | None = None  # the ids that the words have found, where those had to be looked at; see `verified`
     near: tuple = ()  # (word, the known words it may mean): for a search that finds nothing as typed
     is_common: bool = False  # its words are found in more rows than can be fetched
     known: dict = field(default_factory=dict, compare=False, repr=False)  # its conditions, once compiled
@@ -75,7 +76,7 @@ class Query:
 
     @property
     def asks_something(self):
-        return self.tree is not None or bool(self.words)
+        return self.tree is not None or bool(self.words) or self.only is not None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def parse(model, args, *, asker=None, principal=None, default_sort="-id", sortab
     words = args.get(WORDS, "").strip()
     # What is found is told newest first, unless another order is asked for: most searches end on the first page.
     sort = args.get(SORT, "") or ("-id" if words else default_sort)
-    if sort.removeprefix("-") not in (sorts_of(model) if sortable is None else sortable):
+    if sort.removeprefix("-") not in (sorts_of(model, asker.principal) if sortable is None else sortable):
         raise BadQuery(N_("The list cannot be ordered by “%(name)s”."), name=sort[:60])
     if "\x00" in words:
         raise BadQuery(N_("The search holds a character that cannot be searched."))
@@ -142,11 +143,15 @@ def parameters_of(query):
     return [*words, *sorted(pairs), (SORT, query.sort)]
 
 
-def sorts_of(model):
-    """The columns by which rows can be ordered: those with an index; any plain one of a small table."""
+def sorts_of(model, principal=None):
+    """The columns by which rows can be ordered: those with an index; any plain one of a small table.
+
+    None of them is hidden from the principal: their order would tell of them.
+    """
+    hidden = frozenset() if principal is None else principal.hidden(model.__tablename__)
     if model.__sight__ == "scoped":
-        return {"id", *model.__sorts__}
-    return {column.name for column in model.__table__.c if kind_of(column) not in (None, "link")}
+        return {"id", *model.__sorts__} - hidden
+    return {column.name for column in model.__table__.c if kind_of(column) not in (None, "link")} - hidden
 
 
 def _simple(key, text):
@@ -221,7 +226,11 @@ def conditions(model, query, way=ANYWHERE, most=None):
     if known not in query.known:
         query.known[known] = compiled(model, query.tree, query.asker, way)
     found = list(query.known[known])
+    if query.only is not None:
+        found.append(model.id.in_(query.only))
     if query.words:
+        if search.is_doubtful(query.asker.principal, model, query.words):
+            raise access.Unsighted("these words may stand in hidden columns: `verified` comes first")
         departments = access.reach(query.asker.principal, model).departments or None
         is_by_row, near = way == BY_ROW or query.is_common, dict(query.near)
         found.append(
@@ -239,9 +248,21 @@ def select_ids(model, query, way=ANYWHERE):
 
 def settled(session, model, query):
     """The query as it was meant: with the words that misspelt ones may mean, when nothing is found as typed."""
+    query = verified(session, model, query)
     if not query.words or query.near or session.scalar(select_ids(model, query).limit(1)) is not None:
         return query
     return _as_meant(session, query)
+
+
+def verified(session, model, query):
+    """The query with the ids of what its words find, where they may stand in what is hidden from who asks."""
+    if not query.words or not search.is_doubtful(query.asker.principal, model, query.words):
+        return query
+    ids, near = search.verified(session, model, query.words, dict(query.near)), query.near
+    if not ids and not near:
+        near = _as_meant(session, query).near
+        ids = search.verified(session, model, query.words, dict(near)) if near else ()
+    return replace(query, words="", only=ids, near=near, known={})
 
 
 def count(model, query, *, exactly=False):
@@ -289,6 +310,7 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     `options` are those of the SELECT that reads the rows: which links come along.
     """
     what, total, ids = What(what or (model,), options), None, None
+    query = verified(session, model, query)
     if access.reach(query.asker.principal, model).departments == ():
         return Page([], False, 0, query)
     if query.asks_something:

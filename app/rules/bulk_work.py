@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Date, LargeBinary, case, func, inspect, select
+from sqlalchemy import Date, LargeBinary, and_, case, func, inspect, select
 
 from app import access, bulk, custom, ledger
 from app.access import DOOR
@@ -148,7 +148,7 @@ def check(session, model, deed):
         return
     if not deed.values:
         raise RuleBroken(N_("Choose at least one field to set."))
-    allowed = columns_to_set(model)
+    allowed = access.writable(access.principal_of(session), model.__tablename__, columns_to_set(model))
     fields = {one.key: one for one in custom.fields_for(session, model.__tablename__)}
     for name, value in deed.values.items():
         if name in fields:
@@ -172,9 +172,17 @@ def ids_of(session, model, conditions):
     return array("q", session.scalars(statement.execution_options(yield_per=10_000)))
 
 
+def reached_by(session, verb, model):
+    """The condition that a row may be worked on with many others, and with this verb at all."""
+    principal = access.principal_of(session)
+    if verb == "export":
+        return access.lies_within(principal, "export", model)
+    return and_(*(access.lies_within(principal, one, model) for one in dict.fromkeys(("bulk", verb))))
+
+
 def counts(session, model, conditions, verb):
     """[(department or None, how many records, how many of them the verb reaches)], largest first."""
-    within = access.lies_within(access.principal_of(session), verb, model)
+    within = reached_by(session, verb, model)
     reached = func.sum(case((within, 1), else_=0))
     if "department_id" not in model.__table__.c:
         total, may = session.execute(select(func.count(model.id), reached).where(*conditions)).one()
@@ -228,7 +236,7 @@ class _Look:
 def _look(session, model, deed, ids):
     look = _Look()
     reached = select(model.id).where(model.id.in_(ids))
-    reached = reached.where(access.lies_within(access.principal_of(session), deed.verb, model))
+    reached = reached.where(reached_by(session, deed.verb, model))
     reached = set(session.scalars(reached))
     no = NOT_YOURS_TO_DELETE if deed.kind == "delete" else NOT_YOURS
     look.refused = {key: no for key in ids if key not in reached}

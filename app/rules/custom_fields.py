@@ -221,7 +221,7 @@ def _read_record(one, value, *, session, **_more):
         ):
             return row.id
     if search.words_of(text):
-        like = session.scalars(select(target).where(search.matching(target, text)).limit(30)).all()
+        like = session.scalars(select(target).where(search.matching_for(session, target, text)).limit(30)).all()
         same = [row for row in like if search.fold(row) == search.fold(text)]
         if len(same) == 1:
             return same[0].id

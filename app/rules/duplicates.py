@@ -16,7 +16,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, updat
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from app import search
+from app import access, search
 from app.access import DOOR
 from app.extensions import N_
 from app.models import Company, Contact, DuplicatePair
@@ -164,7 +164,7 @@ def _asked(session, kind, row, one):
     """The records that the search index brings for one record: (id, name, prepared)."""
     model, ids = kind.model, set()
     for words in _questions(kind, row, one):
-        found = select(model.id).where(search.matching(model, words, near=search.near(session, words)))
+        found = select(model.id).where(search.matching_for(session, model, words, search.near(session, words)))
         ids.update(session.scalars(found.order_by(model.id.desc()).limit(MOST)))
     return [
         (key, name, other)
@@ -198,17 +198,29 @@ def _questions(kind, row, one):
     return list(dict.fromkeys(question for question in questions if len(question) > 1))[:4]
 
 
+def sees_all(principal, entity):
+    """Whether he sees everything by which the finder compares: else he would keep its pairs by less than others do."""
+    kind = next(kind for model, kind in KINDS.items() if model.__tablename__ == entity)
+    return not principal.hidden(entity).intersection(kind.columns)
+
+
+def _columns(session, kind):
+    """What records are compared by, as far as the session's person may be shown it."""
+    names = access.shown(access.principal_of(session), kind.model.__tablename__, kind.columns)
+    return [getattr(kind.model, name) for name in names]
+
+
 def _read(session, kind, condition):
     model = kind.model
-    columns = [getattr(model, name) for name in kind.columns]
-    for row in session.execute(select(model.id, *columns).where(condition)).mappings():
+    found = select(model.id, *_columns(session, kind)).where(condition)
+    for row in session.execute(found).mappings():
         yield row["id"], _name_of(row), kind.prepared(row)
 
 
 def _read_all(session, kind, *, chunk=5000):
     """Every record that the session sees, by id, in statements of `chunk`."""
     model, last = kind.model, 0
-    columns = [getattr(model, name) for name in kind.columns]
+    columns = _columns(session, kind)
     while True:
         some = select(model.id, *columns).where(model.id > last).order_by(model.id).limit(chunk)
         rows = session.execute(some).mappings().all()

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from sqlalchemy import case, func, select
 
+from app import access
 from app.extensions import N_
 from app.models import Invoice, InvoiceLine, NumberSeries, Payment
 from app.rules import RuleBroken
@@ -19,6 +20,9 @@ SERIES = "invoice"
 PREFIX = "INV-"  # until somebody changes it in the latest series
 METHODS = Payment.__table__.c.method.info["choices"]
 LONGEST_REFERENCE = Payment.__table__.c.reference.type.length
+
+# What an invoice takes over from the customer.
+ON_PAPER = ("street", "postal_code", "city", "region", "country", "vat_id")
 
 STATES = {
     "draft": N_("Draft"),
@@ -53,6 +57,9 @@ def draft_from(session, deal, *, by, today):
         raise RuleBroken(
             N_("“%(deal)s” has no customer that you can see; an invoice needs one."), deal=str(deal)
         )
+    sees_lines = all(access.sees(session, line, ("unit_price", "discount", "net")) for line in deal.lines)
+    if not (sees_lines and access.sees(session, deal, ("amount",)) and access.sees(session, company, ON_PAPER)):
+        raise RuleBroken(N_("An invoice tells what is kept from you; somebody else has to draft it."))
     invoice = Invoice(
         deal_id=deal.id,
         company_id=company.id,

@@ -48,6 +48,13 @@ CONTACT_WEIGHTS = {
     ("company", "same"): 0.0, ("company", "far"): -0.8,
 }  # fmt: skip
 CONTACT_BIAS = -3.1
+# What is compared under another name than its column's -> the columns it tells of.
+COMPARED_BY = {
+    "house_number": ("street",),
+    "address_more": ("street",),
+    "phone": ("phone", "mobile"),
+    "person": ("birth_date",),
+}
 COMPANY_WEIGHTS = {
     ("street", "same"): 0.3, ("street", "close"): 0.3, ("street", "near"): 0.2, ("street", "far"): -1.8,
     ("house_number", "same"): 0.3, ("house_number", "close"): 0.3, ("house_number", "far"): 0.0,
@@ -155,6 +162,11 @@ class Likeness:
         return [
             {"what": what, "level": level, "weight": round(weight, 1)} for what, level, weight in self.reasons
         ]
+
+
+def tells_of(what, names):
+    """Whether a comparison tells of one of these columns."""
+    return not names.isdisjoint(COMPARED_BY.get(what, (what,)))
 
 
 def sentence(what, level):

@@ -103,8 +103,10 @@ def merge(session, model, keep, others, values):
     found = _rows(session, model.__table__, model.__table__.c.id.in_([keep, *others]))
     if len(found) < len(others) + 1:
         raise RuleBroken(N_("One of these records is not there any more."))
+    access.ask(session, "merge", model, [keep, *others])
     access.ask(session, "edit", model, [keep])
     access.ask(session, "delete", model, others)
+    values = _with_what_is_kept(access.principal_of(session), model, keep, found, values)
     frozen = frozen_among(session, model, others)
     if frozen:
         raise RuleBroken(
@@ -120,6 +122,20 @@ def merge(session, model, keep, others, values):
         bulk.delete(session, model, others)
     session.expire_all()
     return change_set_id
+
+
+def _with_what_is_kept(principal, model, keep, rows, values):
+    """The values with those of the columns that are not the principal's to choose: filled goes before empty."""
+    entity = model.__tablename__
+    if kept := principal.read_only(entity) & set(values):
+        raise access.FieldRefused(entity, min(kept))
+    names = principal.read_only(entity).intersection(column.name for column in columns_to_choose(model))
+    newest = sorted(rows, key=lambda row: (row["updated_at"], row["id"]), reverse=True)
+    by_id = {row["id"]: row for row in rows}
+    sources = {name: _best([(row["id"], row[name]) for row in newest]) for name in names}
+    stands = by_id[keep]
+    taken = {name: by_id[key][name] for name, key in sources.items() if by_id[key][name] != stands[name]}
+    return {**values, **taken}
 
 
 def _take_over(session, model, keep, rows, values):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from functools import cache
 
-from flask import flash, g, redirect, request
+from flask import abort, flash, g, redirect, request
 from flask_babel import gettext
 from sqlalchemy import bindparam, null, select
 from werkzeug.datastructures import MultiDict
@@ -39,6 +39,8 @@ class ActivityView(RecordView):
     @allows("add")
     def log(self):
         """What the composer on a sheet sends: the first line is the subject, the rest the text."""
+        if not may_log():
+            abort(403)
         text = request.form.get("body", "").strip()
         subject, _, body = text.partition("\n")
         if len(subject) > 200:
@@ -89,7 +91,7 @@ def timeline(row):
     return {
         "timeline": [_entry(one) for one in rows[:SHOWN]],
         "timeline_next": f"/activities/?{entity}_id.is={row.id}" if len(rows) > SHOWN else None,
-        "compose": _composer(row) if g.principal.may("add", "activity") else None,
+        "compose": _composer(row) if may_log() else None,
     }
 
 
@@ -102,6 +104,11 @@ def _about(entity, hidden):
     order = (Activity.created_at.desc(), Activity.id.desc())
     columns = (null().label(name) if name in hidden else getattr(Activity, name) for name in told)
     return select(*columns, owner.label("owner")).where(about).order_by(*order).limit(SHOWN + 1)
+
+
+def may_log():
+    """Whether the reader may write activities down: a subject alone would be half of what he typed."""
+    return g.principal.may("add", "activity") and "body" not in g.principal.read_only("activity")
 
 
 def _composer(row):

@@ -5,7 +5,7 @@ needs the version that was read, in the body or as `If-Match` (DELETE: as `If-Ma
 answered 409 with both versions.
 """
 
-from flask import abort, jsonify, request
+from flask import abort, g, jsonify, request
 from flask_babel import gettext
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
@@ -142,9 +142,9 @@ class RecordApi(ApiView):
         return [self._one_shown(row, fields, names) for row in rows]
 
     def _one_shown(self, row, fields, names):
-        shown, hidden = {}, []
+        shown, hidden, kept = {}, [], g.principal.hidden_on(row)
         for column in row.__table__.c:
-            if column.info.get("custom"):
+            if column.info.get("custom") or column.name in kept:
                 continue
             value = getattr(row, column.name)
             is_link = value is not None and cells.target_of(column) is not None

@@ -324,15 +324,18 @@ def wants_json():
 # --------------------------------------------------------------------------------------------- views
 
 
-def allows(verb):
-    """Guard a route: only for those whose roles grant `verb` on the view's entity; None asks just for a sign-in."""
+def allows(verb, *others):
+    """Guard a route: only for those whose roles grant these verbs on the view's entity; None asks just for a sign-in.
+
+    The first is the deed itself, the others are what it is done to rows with: ("bulk", "delete").
+    """
 
     def decorate(method):
         @functools.wraps(method)
         def guarded(self, *args, **kwargs):
             if g.principal is None:
                 return _sign_in_first()
-            if verb is not None and not g.principal.may(verb, self.entity):
+            if verb is not None and not all(g.principal.may(one, self.entity) for one in (verb, *others)):
                 abort(403)
             return method(self, *args, **kwargs)
 

@@ -13,7 +13,7 @@ from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
-from app import filters, jobs
+from app import access, filters, jobs
 from app.exchange import formulas
 from app.extensions import N_, db
 from app.models import ENTITIES, Campaign, Contact, Share, Tag
@@ -36,8 +36,8 @@ DEEDS = {
     "untag": (N_("Take tags off"), "edit"),
     "share": (N_("Share"), "share"),
     "delete": (N_("Delete"), "delete"),
-    "merge": (N_("Merge"), "edit"),
-    "export": (N_("Export"), "see"),
+    "merge": (N_("Merge"), "merge"),
+    "export": (N_("Export"), "export"),
     "campaign": (N_("Add to a campaign"), "see"),
 }
 WHICH = {
@@ -86,6 +86,11 @@ def _ids(texts):
     return tuple(dict.fromkeys(keys))
 
 
+def may_merge(principal, entity):
+    """Whether he may make records of this kind one: it keeps one of them, and deletes the others."""
+    return all(principal.may(verb, entity) for verb in ("merge", "edit", "delete"))
+
+
 class BulkRoutes:
     """Bulk work on the records of a list; mixed into every `RecordView`, open where `bulk_work.KINDS` says so."""
 
@@ -100,7 +105,7 @@ class BulkRoutes:
 
     def bulk_deeds(self):
         """The deeds that the reader may do to records of this list, as (value, words)."""
-        if self.entity not in KINDS:
+        if self.entity not in KINDS or not g.principal.may("bulk", self.entity):
             return []
         return [
             (name, gettext(words))
@@ -112,7 +117,7 @@ class BulkRoutes:
         if deed in ("tag", "untag"):
             return self.entity in tags.TAGGED
         if deed == "merge":
-            return self.entity in ("company", "contact") and g.principal.may("delete", self.entity)
+            return self.entity in ("company", "contact") and may_merge(g.principal, self.entity)
         if deed == "campaign":
             return self.model is Contact and g.principal.may("edit", "campaign")
         return deed != "assign" or hasattr(self.model, "owner_id")
@@ -137,7 +142,7 @@ class BulkRoutes:
     # ---- the pages
 
     @expose("/bulk")
-    @allows("see")
+    @allows("bulk")
     def bulk(self):
         """What is to be done with them: the form of the deed, and how many it reaches."""
         deed, selection = request.args.get("deed", ""), self._selected()
@@ -160,7 +165,7 @@ class BulkRoutes:
         return self._bulk_form_page(deed, selection, form)
 
     @expose("/bulk/edit", methods=["POST"])
-    @allows("edit")
+    @allows("bulk", "edit")
     def bulk_edit(self):
         """Set what was ticked; assigning is the same with fewer fields."""
         deed, selection = request.form.get("deed", "edit"), self.sent_selection()
@@ -185,7 +190,7 @@ class BulkRoutes:
         return self._preview_or_do(done, selection, as_sent=deed)
 
     @expose("/bulk/tags", methods=["POST"])
-    @allows("edit")
+    @allows("bulk", "edit")
     def bulk_tags(self):
         """Stick tags on, or take them off."""
         kind, selection = request.form.get("deed", ""), self.sent_selection()
@@ -217,7 +222,7 @@ class BulkRoutes:
         return self._preview_or_do(done, selection, as_sent="share")
 
     @expose("/bulk/delete", methods=["POST"])
-    @allows("delete")
+    @allows("bulk", "delete")
     def bulk_delete(self):
         return self._preview_or_do(Deed("delete"), self.sent_selection())
 
@@ -238,7 +243,7 @@ class BulkRoutes:
     def sent_selection(self):
         """The records that a form of ours names."""
         text = request.form.get("selection", "")
-        how = {"default_sort": self.default_sort, "sortable": self.sortable}
+        how = {"default_sort": self.default_sort, "sortable": self.sortable()}
         return Selection.from_text(self.model, text, self.query_from(MultiDict()).asker, **how)
 
     # ---- the parts of the pages
@@ -246,6 +251,7 @@ class BulkRoutes:
     def _bulk_form(self, deed, formdata=None):
         names = ASSIGNED if deed == "assign" else bulk_work.columns_to_set(self.model)
         names = tuple(name for name in forms.columns_to_edit(self.model) if name in names) or names
+        names = access.writable(g.principal, self.entity, names)
         kind = forms.form_class(self.model, names)
         if deed == "edit":
             kind = custom_values.with_custom(kind, self.entity)
@@ -377,7 +383,7 @@ class BulkRoutes:
         return self.page(
             "bulk/export.html",
             title=gettext(DEEDS["export"][0]),
-            said=self._counted(selection, "see"),
+            said=self._counted(selection, "export"),
             menu=self.export_menu(hidden),
             back=self._list_of(selection),
         )
@@ -388,7 +394,7 @@ class BulkRoutes:
             "bulk/campaign.html",
             status=status,
             title=gettext(DEEDS["campaign"][0]),
-            said=self._counted(selection, "see"),
+            said=self._counted(selection, "bulk"),
             selection=selection,
             campaigns=newest,
             error=error,
@@ -430,7 +436,10 @@ def work(run):
             asker = asking.asker(session, today=today(), zone=run.settings.zone)
             sort = {"default_sort": params["default_sort"]}
             selection = Selection.from_text(model, params["selection"], asker, **sort)
-            ids = bulk_work.ids_of(session, model, selection.conditions(session))
+            conditions = selection.conditions(session)
+            if params["deed"]["kind"] == "campaign":
+                conditions = [*conditions, bulk_work.reached_by(session, "bulk", model)]
+            ids = bulk_work.ids_of(session, model, conditions)
         if params["deed"]["kind"] == "campaign":
             return _add_members(run, params["deed"]["campaign_id"], ids)
         deed = Deed.from_json(model, params["deed"])

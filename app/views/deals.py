@@ -43,16 +43,18 @@ class DealView(BoardRoutes, RecordView):
             stage = db.session.get(Stage, form.stage_id.data)
             row.stage_id = form.stage_id.object_data
             self.move_card(row, stage, before=None, after=None)
-        deals.recalculate(row)
+        if not hides_amounts(row):  # else the sum of the lines is not his to know, and has not changed
+            deals.recalculate(row)
         deals.check_days(row)
         if row.id is not None:
-            changed = [name for name in deals.BILLED if getattr(row, name) != form[name].object_data]
+            told = [name for name in deals.BILLED if name in form]
+            changed = [name for name in told if getattr(row, name) != form[name].object_data]
             if changed and _is_invoiced(row):
                 deals.check_billed(row, changed)
 
     def prepare(self, form, row, formdata):
         """With lines the amount is their sum, whatever its sign; only an estimate is never below zero."""
-        if row.lines:
+        if row.lines and "amount" in form:
             form.amount.least = None
         return super().prepare(form, row, formdata)
 
@@ -78,11 +80,16 @@ class DealView(BoardRoutes, RecordView):
             "lines": lines,
             "products": [(product, named(product)) for product in products],
             "rates": rates,
-            "may_change_lines": may_edit and not is_closed,
+            "may_go_on": may_edit and not is_closed,
+            "may_change_lines": may_edit and not is_closed and may_price(row),
+            "hides_amounts": hides_amounts(row),
             "may_win": principal.may("win", "deal") and not is_closed,
             "may_lose": principal.may("lose", "deal") and not is_closed,
             "may_reopen": may_edit and is_closed and not invoices,
-            "may_draft": principal.may("add", "invoice") and row.stage.outcome == "won" and not invoices,
+            "may_draft": principal.may("add", "invoice")
+            and row.stage.outcome == "won"
+            and not invoices
+            and not hides_amounts(row),
             "invoices": invoices,
             **activities.timeline(row),
         }
@@ -124,6 +131,8 @@ class DealView(BoardRoutes, RecordView):
         )
 
     def stage_figures(self, stage_ids, conditions):
+        if "amount" in g.principal.hidden("deal"):
+            return super().stage_figures(stage_ids, conditions)
         counted = (
             select(Deal.stage_id, Deal.currency, func.count(Deal.id), func.sum(Deal.amount))
             .where(Deal.stage_id.in_(stage_ids), *conditions)
@@ -225,7 +234,7 @@ class DealView(BoardRoutes, RecordView):
     @expose("/<int:pk>/lines", methods=["POST"])
     @allows("edit")
     def add_line(self, pk):
-        deal = self.find(pk)
+        deal = self._to_price(pk)
         typed = {name: request.form.get(name, "").strip() for name in LINE_FIELDS}
         try:
             deals.add_line(deal, **self._line(typed))
@@ -244,13 +253,18 @@ class DealView(BoardRoutes, RecordView):
     @expose("/<int:pk>/lines/<int:line_pk>/delete", methods=["POST"])
     @allows("edit")
     def remove_line(self, pk, line_pk):
-        deal = self.find(pk)
+        deal = self._to_price(pk)
         line = next((line for line in deal.lines if line.id == line_pk), None)
         if line is None:
             abort(404)
         deals.remove_line(deal, line)
         db.session.commit()
         return redirect(self.path(deal))
+
+    def _to_price(self, pk):
+        """The deal, for who may say what it is worth: its lines do."""
+        deal = self.find(pk)
+        return deal if may_price(deal) else abort(403)
 
     def _line(self, typed):
         """What was typed into the line form, as the rule wants it; an empty field leaves the product's value."""
@@ -285,6 +299,16 @@ class DealView(BoardRoutes, RecordView):
         in_lines = Product.id.in_(select(DealLine.product_id).where(DealLine.deal_id == row.id))
         statement = select(Product).where(or_(in_lines, Product.is_active))
         return db.session.scalars(statement.order_by(in_lines.desc(), Product.name).limit(200)).all()
+
+
+def hides_amounts(deal):
+    """Whether the prices of a deal's lines are kept from the reader, because its amount is."""
+    return bool(g.principal.hidden("deal_line")) or "amount" in g.principal.hidden_on(deal)
+
+
+def may_price(deal):
+    """Whether the reader may say what a deal is worth, as whoever changes its lines does."""
+    return not g.principal.read_only("deal_line") and "amount" not in g.principal.read_only_on(deal)
 
 
 def _is_invoiced(deal):

@@ -9,13 +9,14 @@ from markupsafe import Markup
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
 
-from app import filters, jobs
+from app import access, filters, jobs
 from app.access import WriteRefused
 from app.extensions import N_, db
 from app.models import ENTITIES, Contact, DuplicatePair
 from app.rules import RuleBroken, custom_fields, duplicates, likeness, merging
 from app.views import cells, custom_values
 from app.views.base import PageView, allows, expose
+from app.views.bulk import may_merge
 
 SHOWN = 15  # pairs on a page
 KINDS = {"contact": N_("Contacts"), "company": N_("Companies")}
@@ -81,13 +82,16 @@ class DuplicateView(PageView):
             if more
             else None,
             may_write=g.principal.may("edit", entity),
-            may_merge=g.principal.may("delete", entity),
+            may_find=g.principal.may("edit", entity) and duplicates.sees_all(g.principal, entity),
+            may_merge=may_merge(g.principal, entity),
         )
 
     @expose("/find", methods=["POST"])
     @allows("edit")
     def find(self):
         entity = _asked("entity", KINDS)
+        if not duplicates.sees_all(g.principal, entity):
+            abort(403)
         title = {
             "contact": gettext("Look for duplicate contacts"),
             "company": gettext("Look for duplicate companies"),
@@ -111,7 +115,7 @@ class DuplicateView(PageView):
         return self._answered(pair, gettext("These two are to be looked at again."))
 
     @expose("/merge", methods=["GET", "POST"])
-    @allows("delete")
+    @allows("merge")
     def merge(self):
         entity = _asked("entity", KINDS)
         rows = _to_merge(entity)
@@ -149,12 +153,12 @@ class DuplicateView(PageView):
         return redirect(f"/duplicates/?entity={entity}")
 
     def _told(self, pair, one, other):
-        told = [
-            reason for reason in pair.reasons if abs(reason["weight"]) >= SLIGHT or reason["what"] == "third"
-        ]
+        hidden = g.principal.hidden(pair.entity)
+        reasons = [reason for reason in pair.reasons if not likeness.tells_of(reason["what"], hidden)]
+        told = [reason for reason in reasons if abs(reason["weight"]) >= SLIGHT or reason["what"] == "third"]
         return {
             "id": pair.id,
-            "score": pair.score,
+            "score": pair.score if len(reasons) == len(pair.reasons) else None,  # else it would tell the rest
             "color": "green" if pair.score >= 95 else "amber" if pair.score >= 85 else "grey",
             "heads": [{"name": str(row), "href": cells.path_of(row)} for row in (one, other)],
             "facts": [fact for fact in _facts(pair.entity, (one, other)) if any(fact["cells"])],
@@ -172,9 +176,12 @@ class DuplicateView(PageView):
         """All fields that one of the records has filled, a choice for each on which they differ."""
         form = request.form if request.method == "POST" else {}
         chosen, theirs = merging.proposed(rows), merging.proposed_custom(rows)
+        kept = g.principal.read_only(entity)
         master = filters.natural(form.get("keep", "")) or merging.proposed_master(db.session, rows)
         lines = []
         for column in merging.columns_to_choose(type(rows[0])):
+            if column.name in kept:
+                continue
             lines.append(
                 {
                     "name": f"field.{column.name}",
@@ -246,7 +253,7 @@ def _records(entity, ids):
 def _facts(entity, rows):
     """What a pair is shown by: label, cells, and whether they differ."""
     columns = ENTITIES[entity].__table__.c
-    for name in (*TOLD[entity], *ADDRESS):
+    for name in access.shown(g.principal, entity, (*TOLD[entity], *ADDRESS)):
         values = [getattr(row, name) for row in rows]
         yield {
             "label": cells.label(columns[name]),
@@ -263,7 +270,7 @@ def _contradict(values):
 
 def _to_merge(entity):
     """The records that the address or the form names, in their order; 404 when one of them is not to be seen."""
-    if not g.principal.may("delete", entity):
+    if not may_merge(g.principal, entity):
         abort(404)
     ids = [filters.natural(text.strip()) for text in request.values.get("ids", "").split(",") if text.strip()]
     ids = list(dict.fromkeys(ids))
@@ -283,6 +290,8 @@ def _chosen(rows, kept):
     by_id = {row.id: row for row in rows}
     values, own = {}, dict(kept.custom or {})
     for column in merging.columns_to_choose(type(kept)):
+        if column.name in g.principal.read_only(kept.__tablename__):
+            continue  # not his to choose: the rule does
         source = _source(by_id, f"field.{column.name}", kept)
         if getattr(source, column.name) != getattr(kept, column.name):
             values[column.name] = getattr(source, column.name)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Response, current_app, g, request, stream_with_context
 from flask_babel import get_locale, gettext
 
-from app import filters
+from app import access, filters
 from app.exchange import exporting
 from app.extensions import N_, db
 from app.models import Contact
@@ -29,7 +29,7 @@ class ExportRoutes:
     """The export of a list, as filtered, searched and sorted; mixed into every list with pages of its records."""
 
     @expose("/export")
-    @allows("see")
+    @allows("export")
     def export(self):
         """`columns` is shown, all, or names between commas; `ids`, given once or more, picks rows."""
         kind = self._asked("format", FORMATS, "csv")
@@ -61,8 +61,9 @@ class ExportRoutes:
 
     def _exported(self):
         """The SELECT of all rows that the list goes through, in its order."""
-        query = replace(self.query_from(request.args), after=None)
+        query = filters.verified(db.session(), self.model, replace(self.query_from(request.args), after=None))
         statement = filters.page(self.model, query).limit(None)
+        statement = statement.where(access.lies_within(g.principal, "export", self.model))
         ids = request.args.getlist("ids")
         if not ids:
             return statement
@@ -82,7 +83,7 @@ class ExportRoutes:
         known = exporting.all_names(db.session(), self.model)
         if asked == "shown":
             own = [one.key for one in self._custom_fields()]
-            return [name for name in (*self.list_columns, *own) if name in known]
+            return [name for name in (*self.shown_columns(), *own) if name in known]
         if asked == "all":
             return known
         names = [name.strip() for name in asked.split(",") if name.strip()]
@@ -98,7 +99,7 @@ class ExportRoutes:
 
     def export_menu(self, hidden=None):
         """What the list page needs to offer its export, drawn; None where there is nothing to export."""
-        if not g.principal.may("see", self.entity):
+        if not g.principal.may("export", self.entity):
             return None
         hidden = filters.parameters_of(self.query_from(request.args)) if hidden is None else hidden
         is_of_contacts = self.model is Contact

@@ -68,7 +68,7 @@ class Speaker:
         self.model, self.asker, self.names = model, asker, {}
         wanted = {}
         for leaf, at in _leaves(tree, model):
-            place = filters.resolve(at, leaf.path, asker.custom)
+            place = filters.resolve(at, leaf.path, asker)
             if place.target is not None and leaf.operator in ("is", "not"):
                 keys = (filters.natural(value.strip()) for value in leaf.values)
                 wanted.setdefault(place.target, set()).update(key for key in keys if key)
@@ -91,7 +91,7 @@ class Speaker:
             other = ENTITIES[part.entity]
             inner = f" ({self.say(part.inner, other)})" if part.inner is not None else ""
             return f"{words} {gettext(entity_words(part.entity))}{inner}"
-        place = filters.resolve(model, part.path, self.asker.custom)
+        place = filters.resolve(model, part.path, self.asker)
         words = operator_words(place.kind, part.operator)
         return " ".join(one for one in (path_words(model, place), words, self._values(place, part)) if one)
 
@@ -203,7 +203,7 @@ def panel(view, query, args):
     }
     if not path:
         return {**shown, "groups": _columns(view, query.asker)}
-    place = filters.resolve(view.model, path, query.asker.custom)
+    place = filters.resolve(view.model, path, query.asker)
     parts = [one["label"] for one in chips(view, query)[: len(filters.parts_of(query.tree))]]
     return {
         **shown,
@@ -249,7 +249,7 @@ def _fields(model, asker, prefix):
     fields = []
     for name in names:
         try:
-            place = filters.resolve(model, name, asker.custom)
+            place = filters.resolve(model, name, asker)
         except filters.BadQuery:
             continue  # a column that takes no questions
         if name not in ("version", "position"):
@@ -302,7 +302,7 @@ def step(view, query, args):
     path, operator = args.get(COLUMN, ""), args.get(OPERATOR, "")
     if not path or not operator:
         return None
-    place = filters.resolve(view.model, path, query.asker.custom)
+    place = filters.resolve(view.model, path, query.asker)
     values = tuple(one.strip() for one in args.getlist(VALUE) if one.strip())
     if operator in ("empty", "filled"):
         values = ()

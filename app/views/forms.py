@@ -156,7 +156,7 @@ def find_named(session, target, text):
             raise Unclear(gettext("There is no such record."))
     if not search.fold(text) or "\x00" in text:
         raise Unclear(gettext("There is no such record."))
-    like = session.scalars(select(target).where(search.matching(target, text)).limit(SUGGESTED)).all()
+    like = session.scalars(select(target).where(search.matching_for(session, target, text)).limit(SUGGESTED)).all()
     same = [row for row in like if search.fold(row) == search.fold(text)]
     if len(same) == 1:
         return same[0]

@@ -1,5 +1,6 @@
 """The history of a record, told from the ledger: who changed what, when, through which door."""
 
+from flask import g
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
@@ -76,9 +77,11 @@ def what_was_done(change):
     return gettext(Change.__table__.c.action.info["choices"][change.action])
 
 
-def lines(change, names):
-    """What a change did to each column: label, before and after in words."""
+def lines(change, names, row=None):
+    """What a change did to each column: label, before and after in words. Of `row` it is told what is shown of it."""
     model = ENTITIES[change.entity]
+    is_its_own = row is not None and change.entity == row.__tablename__
+    hidden = g.principal.hidden_on(row) if is_its_own else g.principal.hidden(change.entity)
     is_part = change.entity != change.root_entity
     untold = UNTOLD | ({f"{change.root_entity}_id", "entity", "record_id"} if is_part else set())
     return [
@@ -89,7 +92,7 @@ def lines(change, names):
             "after": _words(model, name, after, names),
         }
         for name, (before, after) in change.values.items()
-        if name not in untold and _label(model, name, names) is not None
+        if name not in untold | hidden and _label(model, name, names) is not None
     ]
 
 
@@ -162,7 +165,7 @@ def _entry(change, row, names):
         "href": f"/changes/{change_set.id}",
         "kind": "change",
         "body": change_set.why,
-        "changes": lines(change, names),
+        "changes": lines(change, names, row),
     }
 
 

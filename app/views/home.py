@@ -31,15 +31,21 @@ class HomeView(PageView):
 
     def _open(self, model, due):
         is_mine = (model.owner_id == g.principal.id, model.stage.has(Stage.outcome == "open"))
-        return self._first(model, is_mine, due, model.stage, model.company)
+        return self._first(model, is_mine, self._shown(model, due), model.stage, model.company)
 
     def _tasks(self):
         is_open = (Activity.kind == "task", Activity.done_at.is_(None), Activity.owner_id == g.principal.id)
-        return self._first(Activity, (*is_open, Activity.due_on <= today()), Activity.due_on)
+        due = self._shown(Activity, Activity.due_on)
+        return self._first(Activity, is_open if due is None else (*is_open, due <= today()), due)
+
+    def _shown(self, model, column):
+        """The column, unless it is hidden from the reader: then neither an order nor a choice tells of it."""
+        return None if column.key in g.principal.hidden(model.__tablename__) else column
 
     def _first(self, model, conditions, due, *links):
         """The most urgent of them, and how many there are in all."""
-        statement = select(model).where(*conditions).order_by(due.is_(None), due, model.id).limit(SHOWN)
+        order = [model.id] if due is None else [due.is_(None), due, model.id]
+        statement = select(model).where(*conditions).order_by(*order).limit(SHOWN)
         return {
             "rows": db.session.scalars(statement.options(*(selectinload(link) for link in links))).all(),
             "count": db.session.scalar(select(func.count(model.id)).where(*conditions)),

@@ -26,6 +26,7 @@ from app.models import ENTITIES, Job, JobFile
 from app.rules import RuleBroken
 from app.views import cells
 from app.views.base import UPLOADS, PageView, allows, expose
+from app.views.lists import may_import
 from app.views.reading import day, moment
 from config import BASE, languages
 
@@ -84,9 +85,10 @@ class ImportView(PageView):
             table = files.open_table(raw, upload.filename)
         except Refused as refused:
             return self._upload_page(entity, _sentences(refused), 422)
-        mapping = importing.remembered(db.session, entity, table)
+        fields = importing.fields_for(db.session, entity)
+        mapping = importing.remembered(db.session, entity, table, fields)
         is_remembered = mapping is not None
-        mapping = mapping or importing.suggest(entity, table, importing.fields_for(db.session, entity))
+        mapping = mapping or importing.suggest(entity, table, fields)
         params = {
             "entity": entity,
             "name": table.name,
@@ -357,7 +359,7 @@ class ImportView(PageView):
 
 def importable():
     """The entities of which the principal may add or change records."""
-    return [one for one in TARGETS if g.principal.may("add", one) or g.principal.may("edit", one)]
+    return [one for one in TARGETS if may_import(g.principal, one)]
 
 
 # --------------------------------------------------------------------------------------------- the jobs

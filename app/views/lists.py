@@ -7,7 +7,7 @@ from flask import current_app, g, redirect, request
 from sqlalchemy import Integer, select
 from sqlalchemy.orm import aliased
 
-from app import filters
+from app import access, filters
 from app.exchange.importing.targets import TARGETS
 from app.extensions import db
 from app.models import Exact
@@ -69,8 +69,8 @@ class ListView(PageView):
 
     def import_href(self):
         """Where a file of such rows is brought; None where the reader may bring none."""
-        may = g.principal.may("add", self.entity) or g.principal.may("edit", self.entity)
-        return f"/imports/?entity={self.entity}" if may and self.entity in TARGETS else None
+        may = self.entity in TARGETS and may_import(g.principal, self.entity)
+        return f"/imports/?entity={self.entity}" if may else None
 
     def list_context(self):
         """What else the list page needs."""
@@ -79,6 +79,10 @@ class ListView(PageView):
     def may_add(self):
         """Whether the list offers to add a row."""
         return g.principal.may("add", self.entity)
+
+    def shown_columns(self):
+        """The columns of the list that its reader may be shown."""
+        return access.shown(g.principal, self.entity, self.list_columns)
 
     # ---- the parts of the page
 
@@ -90,19 +94,19 @@ class ListView(PageView):
             g.query = filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
         return g.query
 
-    @property
     def sortable(self):
-        return filters.sorts_of(self.model)
+        """The columns by which its reader may order the list."""
+        return filters.sorts_of(self.model, g.principal)
 
     def _what(self, query):
         """The columns that the page shows or needs: nothing else is read."""
-        names = dict.fromkeys(("id", query.column, *self.list_columns))
+        names = dict.fromkeys(("id", query.column, *self.shown_columns()))
         columns = self.model.__table__.c
         if "currency" in columns and any(columns[name].info.get("money") for name in names):
             names["currency"] = None
         if self._custom_fields():
             names["custom"] = None
-        inline = [one for name in self.list_columns for one in _names_inline(self.model, name)]
+        inline = [one for name in self.shown_columns() for one in _names_inline(self.model, name)]
         return [*(getattr(self.model, name) for name in names), *inline]
 
     def _custom_fields(self):
@@ -111,7 +115,7 @@ class ListView(PageView):
 
     def _cells(self, rows):
         """The cells of each row; the first opens the record, so it is never empty."""
-        tellers = [_teller(self.model, name) for name in self.list_columns]
+        tellers = [_teller(self.model, name) for name in self.shown_columns()]
         own = self._custom_fields()
         names = custom_fields.names_of(db.session(), own, [row.custom for row in rows]) if own else {}
         for row in rows:
@@ -130,8 +134,8 @@ class ListView(PageView):
         return {"label": f"{number(most)}+", "href": filtering.address(self, query, count="exact")}
 
     def _heads(self, query):
-        heads, sortable, first = [], self.sortable, replace(query, after=None)
-        for name in self.list_columns:
+        heads, sortable, first = [], self.sortable(), replace(query, after=None)
+        for name in self.shown_columns():
             column = self.model.__table__.c[name]
             is_number = isinstance(column.type, Exact | Integer) and not column.foreign_keys
             head = {"key": name, "label": cells.label(column), "align": "end" if is_number else "start"}
@@ -146,6 +150,11 @@ class ListView(PageView):
             label = one.label(custom_values.language())
             heads.append({"key": one.key, "label": label, "align": "end" if is_number else "start"})
         return heads
+
+
+def may_import(principal, entity):
+    """Whether he may bring a file of such records: to import is to add or to edit, many at once."""
+    return principal.may("import", entity) and (principal.may("add", entity) or principal.may("edit", entity))
 
 
 def asker():

@@ -42,7 +42,7 @@ class PastRoutes:
         row = self.find(pk)
         self.check_editable(row)
         change, name = self._change_of(row), request.form.get("column", "")
-        if name not in change.values:
+        if name not in change.values or name in g.principal.read_only_on(row):
             abort(404)
         if self.is_stale(row):
             flash(
@@ -108,7 +108,7 @@ class PastRoutes:
         """The columns whose old values this person may set back on this row."""
         may = not self.is_edited_by_deeds and g.principal.may("edit", self.entity) and self.is_editable(row)
         own = {one.key for one in custom_values.fields_for(self.entity)}
-        return own | set(self.form_columns()) if may else set()
+        return own | set(self.columns_to_fill(row)) if may else set()
 
     def _change_of(self, row):
         """The change that the form names; of this very row, or there is none."""
@@ -243,7 +243,7 @@ def _facts(model, state):
     columns = [
         column
         for column in forms.reading_order(model)
-        if column.name not in ("id", "version", "position", "content", "updated_at")
+        if column.name in state and column.name not in ("id", "version", "position", "content", "updated_at")
     ]
     told = [_fact(column, state, names) for column in columns if not column.info.get("stamped")]
     if "custom" in state:
@@ -277,6 +277,7 @@ def _part_tables(parts, currency):
             column
             for column in forms.reading_order(model)
             if column.name not in ("id", "version", "position")
+            and column.name in states[0]
             and not column.info.get("stamped")
             and column.name != f"{model.__through__}_id"
         ]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from wtforms.validators import InputRequired
 
-from app import filters, security
+from app import access, filters, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
@@ -161,7 +161,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
         return {}
 
     def form(self, row, formdata=None):
-        kind = custom_values.with_custom(forms.form_class(self.model, self.form_columns()), self.entity)
+        kind = custom_values.with_custom(forms.form_class(self.model, self.columns_to_fill(row)), self.entity)
         form = kind(formdata, obj=row, data=custom_values.data_of(self.entity, row))
         if formdata is None:
             form.version.data = str(row.version or "")
@@ -169,6 +169,11 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
 
     def form_columns(self):
         return forms.columns_to_edit(self.model)
+
+    def columns_to_fill(self, row):
+        """Those columns of the form that this person may fill in on this row."""
+        stands = row if row.id is not None else None
+        return access.writable(g.principal, self.entity, self.form_columns(), stands)
 
     def sections(self, form):
         """The parts of the form as (title, names of fields); None: one part, in the order of the fields."""
@@ -227,11 +232,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
 
     def facts(self, row):
         """What the sheet says of the row: what people filled in, then who made it and when."""
-        columns = [
-            column
-            for column in forms.reading_order(self.model)
-            if column.name not in ("id", "version", "position", "content")
-        ]
+        unsaid = {"id", "version", "position", "content", *g.principal.hidden_on(row)}
+        columns = [column for column in forms.reading_order(self.model) if column.name not in unsaid]
         beside = {*self.told_elsewhere, *(one.name for one in columns if getattr(row, one.name) == str(row))}
         told = [column for column in columns if column.name not in beside and not column.info.get("stamped")]
         stamps = [column for column in columns if column.info.get("stamped")]

@@ -47,7 +47,7 @@ class ReportView(PageView):
         )
 
     @expose("/sales.pdf")
-    @allows("see")
+    @allows("export")
     def sales_pdf(self):
         report = _asked_for()
         words = gettext("Sales report %(period)s", period=report.period.label(str(get_locale())))

@@ -201,7 +201,7 @@ class StaffView(RecordView):
         return tuple(name for name in super().form_columns() if name != "left_on")
 
     def sections(self, form):
-        profile = list(self.form_columns())
+        profile = [name for name in self.form_columns() if name in form]
         account = [
             field.name
             for field in form.fields_shown()
@@ -211,7 +211,7 @@ class StaffView(RecordView):
 
     def form(self, row, formdata=None):
         fields = {name: value for name, value in vars(AccountFields).items() if not name.startswith("_")}
-        kind = type("StaffForm", (forms.form_class(self.model, self.form_columns()),), fields)
+        kind = type("StaffForm", (forms.form_class(self.model, self.columns_to_fill(row)),), fields)
         kind = custom_values.with_custom(kind, self.entity)
         user = db.session.get(User, row.id) if row.id is not None else None
         account = (
@@ -239,7 +239,7 @@ class StaffView(RecordView):
             return self._form_page(form, status=422)
         try:
             self._check_account(form, None)
-            profile = {field: form[field].data for field in self.form_columns() if field != "name"}
+            profile = {field: form[field].data for field in self.form_columns() if field in form and field != "name"}
             first, _, last = form.name.data.rpartition(" ")
             if form.password.data:
                 names = [form.username.data, form.name.data, form.email.data.partition("@")[0]]

@@ -78,7 +78,7 @@ class TicketView(BoardRoutes, RecordView):
 
     def card(self, row):
         is_open = row.solved_at is None
-        words = row.__table__.c.priority.info["choices"].get(row.priority, row.priority)
+        words = row.__table__.c.priority.info["choices"].get(row.priority, "")
         return {
             "id": row.id,
             "version": row.version,
@@ -86,7 +86,7 @@ class TicketView(BoardRoutes, RecordView):
             "href": self.path(row),
             "move_url": f"{self.path(row)}/move" if g.principal.may("edit", "ticket") else None,
             "company": cells.cell(row, "company_id") if row.company_id else None,
-            "badge": (gettext(words), cells.COLORS.get(row.priority)) if row.priority != "normal" else None,
+            "badge": (gettext(words), cells.COLORS.get(row.priority)) if words and row.priority != "normal" else None,
             "owner": row.owner.name if row.owner else None,
             "initials": row.owner.initials if row.owner else None,
             "due": day(row.due_on) if row.due_on and is_open else None,

@@ -337,7 +337,7 @@ def _leaf(some, oracle, model):
     while True:
         name = some.choice(names)
         try:
-            place = filters.resolve(at, name, oracle.custom)
+            place = filters.resolve(at, name, filters.Asker(None, custom=oracle.custom))
         except filters.BadQuery:
             continue
         operator = some.choice(place.operators)
@@ -529,7 +529,7 @@ class Oracle:
                 if key in self.seen[other]
             )
             return found == tree.is_there
-        place = filters.resolve(model, tree.path, self.custom)
+        place = filters.resolve(model, tree.path, filters.Asker(None, custom=self.custom))
         at = row
         for column in place.steps:
             target = ENTITIES[next(iter(column.foreign_keys)).column.table.name]

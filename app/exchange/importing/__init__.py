@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from tempfile import TemporaryFile
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from app import access, bulk
 from app.exchange.files import Note
@@ -160,6 +160,8 @@ class Desk:
         }
         self._reach = {verb: _reach(self.principal, verb, self.model) for verb in ("add", "edit")}
         self._may_make = {name: _reach(self.principal, "add", ENTITIES[name]) for name in ("company",)}
+        if not self.principal.may("import", entity):
+            raise access.WriteRefused(entity)
         self._required = [
             (name, self.fields[name].label) for name in targets.required_of(entity) if name in self.fields
         ]
@@ -459,14 +461,17 @@ class Desk:
             names.add("custom")
         if hasattr(self.model, "department_id"):
             names |= {"department_id", "owner_id"}
-        names = sorted(names & set(self.model.__table__.c.keys()))
+        names &= set(self.model.__table__.c.keys())
+        names = sorted(access.shown(self.principal, self.entity, names))
         columns = [getattr(self.model, name) for name in names]
         rows = {}
         editable = set()
-        within = access.lies_within(self.principal, "edit", self.model)
+        unseen = dict.fromkeys(self.law.needs)  # what rules ask about, and is hidden: nothing is changed about it
+        verbs = ("import", "edit")
+        within = and_(*(access.lies_within(self.principal, verb, self.model) for verb in verbs))
         for chunk in in_chunks(ids):
             for row in self.session.execute(select(*columns).where(self.model.id.in_(chunk))):
-                rows[row.id] = dict(zip(names, row, strict=True))
+                rows[row.id] = unseen | dict(zip(names, row, strict=True))
             editable.update(
                 self.session.scalars(select(self.model.id).where(self.model.id.in_(chunk), within))
             )
@@ -628,6 +633,7 @@ class Desk:
             rows = [{name: item.values.get(name) for name in names} for item in new]
             for item, key in zip(new, bulk.add(session, self.model, rows), strict=True):
                 item.id = key
+            access.ask(session, "import", self.model, [item.id for item in new])
             keys = [
                 {
                     "source": self.mapping.source,
@@ -642,7 +648,9 @@ class Desk:
                 bulk.add(session, ExternalKey, keys)
         changed = {item.id: item.values for item in edited if item.values}
         if changed:
+            access.ask(session, "import", self.model, changed)
             bulk.edit(session, self.model, changed)
+            access.ask(session, "import", self.model, changed)
         deeds = [item for item in items if item.deed]
         for item in deeds:
             self.law.do(session, item.id, item.deed)
@@ -766,8 +774,10 @@ def _legible_cell(cell):
 
 
 def fields_for(session, entity):
-    """The fields of an entity, with those that the firm added and the session's person sees."""
-    return targets.fields_of(entity, custom_fields.fields_for(session, entity))
+    """The fields of an entity that the session's person may fill in, with those that the firm added."""
+    fields = targets.fields_of(entity, custom_fields.fields_for(session, entity))
+    may = set(access.writable(access.principal_of(session), entity, fields))
+    return {name: one for name, one in fields.items() if name in may}
 
 
 def split_name(text):
@@ -830,9 +840,14 @@ def _name_of(found):
 
 
 def _reach(principal, verb, model):
-    """The function that says whether a grant of this verb reaches a row with such values."""
+    """The function that says whether a grant of this verb, and one to import, reaches a row with such values."""
     if principal.is_system:
         return lambda row: True
+    reached, brought = (_reached(principal, one, model) for one in (verb, "import"))
+    return lambda row: reached(row) and brought(row)
+
+
+def _reached(principal, verb, model):
     grants = [one for one in principal.grants_for(verb, model.__tablename__) if one.condition is None]
     if model.__sight__ == "reference":
         return lambda row: bool(grants)

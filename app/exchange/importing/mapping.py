@@ -59,8 +59,8 @@ def shape_of(headers):
     return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
-def remembered(session, entity, table):
-    """The mapping of the last file of this shape, or None."""
+def remembered(session, entity, table, fields=None):
+    """The mapping of the last file of this shape, or None; of `fields`, those that its bringer may fill in, alone."""
     row = session.scalars(
         select(ImportMapping).where(
             ImportMapping.entity == entity, ImportMapping.shape == shape_of(table.headers)
@@ -71,6 +71,7 @@ def remembered(session, entity, table):
     mapping = Mapping.from_json(row.mapping)
     by_word = {plain(header): name for header, name in mapping.columns.items()}
     columns = {header: by_word[plain(header)] for header in table.headers if plain(header) in by_word}
+    columns = {header: name for header, name in columns.items() if fields is None or name in fields}
     return mapping.but(columns=columns)
 
 
