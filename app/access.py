@@ -1019,6 +1019,22 @@ def _refuse_what_nobody_covers(connection, _cursor, statement, _parameters, cont
         context.compiled.foyer_checked = True
 
 
+def gone_within(session, verb, changes):
+    """Of these changes, each the deletion of a record, the ids of those whose record lay within a grant of the verb."""
+    principal, by_entity, within = principal_of(session), defaultdict(list), set()
+    for change in changes:
+        if principal.may(verb, change.entity):
+            by_entity[change.entity].append(change.id)
+    table = models.Change.__table__
+    for entity, keys in by_entity.items():
+        reached = EVERY_ROW
+        if not principal.is_system:
+            reached = _reach_when_gone(principal, verb, ENTITIES[entity], table.c)
+        asked = select(table.c.id).where(table.c.id.in_(keys), reached)
+        within.update(session.connection().scalars(asked, execution_options={DOOR: True}))
+    return within
+
+
 def vouched(statement):
     """A subselect on the search index that names ids of one entity, to be used in a condition on that entity.
 

@@ -341,6 +341,18 @@ def forget_deleted(session, before):
 _FORGOTTEN_AT_ONCE = 500
 
 
+def forget(session, deletion):
+    """Empty what the ledger holds of one deleted record and its parts, for good: no undo finds it again.
+
+    `deletion` is the change that deleted it. Who did what, and when, stays; that this was done is said by one more.
+    """
+    _empty(session, deletion.entity, [deletion.record_id])
+    names = ("entity", "record_id", "root_entity", "root_id", "department_id", "owner_id", "action")
+    said = {name: getattr(deletion, name) for name in names}
+    said |= {"values": {}, "change_set_id": change_set_id(session)}
+    session.connection().execute(insert(Change.__table__), said, execution_options={DOOR: True})
+
+
 def _empty(session, entity, keys):
     """Empty what the ledger says of these records and of those of their parts that are gone with them."""
     table = Change.__table__

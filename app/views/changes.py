@@ -184,13 +184,20 @@ class TrashView(PageView):
         found = db.session.scalars(statement.limit(SETS_SHOWN + 1)).all()
         changes = found[:SETS_SHOWN]
         names = _names_of_records(changes)
+        erasable = access.gone_within(db.session(), "erase", changes)
         following = {"entity": entity} if entity else {}
         if len(found) > SETS_SHOWN:
             following["before"] = changes[-1].id
         return self.page(
             "changes/trash.html",
             columns=_heads(
-                N_("Record"), N_("Kind"), N_("Deleted by"), N_("When"), N_("Why"), N_("Gone for good")
+                N_("Record"),
+                N_("Kind"),
+                N_("Deleted by"),
+                N_("When"),
+                N_("Why"),
+                N_("Gone for good"),
+                *([N_("Erase")] if erasable else []),
             ),
             rows=[
                 {
@@ -206,6 +213,7 @@ class TrashView(PageView):
                         {"kind": "date", "label": day((one.change_set.at + timedelta(days=days)).date())}
                         if days
                         else None,
+                        *([_to_erase(one) if one.id in erasable else None] if erasable else []),
                     ],
                 }
                 for one in changes
@@ -215,6 +223,12 @@ class TrashView(PageView):
             days=days,
             next_args=following if "before" in following else None,
         )
+
+
+def _to_erase(change):
+    """The way to the page that asks once more."""
+    href = f"{cells.PATHS[change.entity]}/{change.record_id}/erase"
+    return {"kind": "link", "label": gettext("Erase now…"), "href": href}
 
 
 def _deleted(kinds, days):

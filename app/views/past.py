@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.datastructures import MultiDict
 
-from app import filters, ledger, past
+from app import access, filters, ledger, past
 from app.extensions import db
 from app.models import ENTITIES, Change, ChangeSet
 from app.rules import RuleBroken
@@ -83,6 +83,22 @@ class PastRoutes:
             sections=_facts(self.model, state) if state else [],
             parts=_part_tables(parts, (state or {}).get("currency")),
         )
+
+    @expose("/<int:pk>/erase", methods=["GET", "POST"])
+    @allows("erase")
+    def erase(self, pk):
+        """First what would go, then, by POST, for good: a deleted record leaves the trash and the ledger."""
+        row, deletion = self._whether_there(pk)
+        if row is not None or not deletion.values or not access.gone_within(db.session(), "erase", [deletion]):
+            abort(404)
+        name = _name_when_deleted(self.model, deletion)
+        if request.method == "GET":
+            return self.page("changes/erase.html", pk=pk, name=name)
+        db.session().info["why"] = gettext("Erased from the trash for good")
+        ledger.forget(db.session(), deletion)
+        db.session.commit()
+        flash(gettext("“%(name)s” is gone for good.", name=name), "success")
+        return redirect("/trash/")
 
     # ---- its parts
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.exc import StaleDataError
 from wtforms.validators import InputRequired
 
-from app import access, filters, security
+from app import access, filters, roles, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
@@ -43,7 +43,9 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
     def __init__(self):
         self.entity = self.model.__tablename__
         if self.is_edited_by_deeds:
-            self.exclude_route_methods = {"new", "edit", "delete", "restore"}
+            self.exclude_route_methods = {*self.exclude_route_methods, "new", "edit", "delete", "restore"}
+        if "erase" not in roles.VERBS.get(self.entity, ()):
+            self.exclude_route_methods = {*self.exclude_route_methods, "erase"}
         super().__init__()
         cells.PATHS[self.entity] = self.route_base
         history.KINDS[self.entity] = self.one
