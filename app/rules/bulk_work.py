@@ -29,6 +29,7 @@ NOTED = 100  # refused records that are told by name
 # What is done in bulk to records of these kinds, and the verb that it takes.
 KINDS = ("company", "contact", "deal", "ticket", "campaign", "activity", "invoice", "product")
 VERBS = {"edit": "edit", "tag": "edit", "untag": "edit", "delete": "delete", "share": "share"}
+UNCHANGING = ("see", "export")  # what does nothing to the records themselves
 # A draft is given to somebody else; everything on it comes from its deal.
 ONLY = {"invoice": ("department_id", "owner_id")}
 BY_DEEDS = {"stage_id"}
@@ -173,11 +174,10 @@ def ids_of(session, model, conditions):
 
 
 def reached_by(session, verb, model):
-    """The condition that a row may be worked on with many others, and with this verb at all."""
+    """The condition that a row lies within this verb; and within "bulk", where the verb changes it."""
     principal = access.principal_of(session)
-    if verb == "export":
-        return access.lies_within(principal, "export", model)
-    return and_(*(access.lies_within(principal, one, model) for one in dict.fromkeys(("bulk", verb))))
+    verbs = (verb,) if verb in UNCHANGING else ("bulk", verb)
+    return and_(*(access.lies_within(principal, one, model) for one in verbs))
 
 
 def counts(session, model, conditions, verb):

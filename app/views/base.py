@@ -335,8 +335,10 @@ def allows(verb, *others):
         def guarded(self, *args, **kwargs):
             if g.principal is None:
                 return _sign_in_first()
-            if verb is not None and not all(g.principal.may(one, self.entity) for one in (verb, *others)):
-                abort(403)
+            if verb is not None:
+                entity = self.entity_asked()
+                if not all(g.principal.may(one, entity) for one in (verb, *others)):
+                    abort(403)
             return method(self, *args, **kwargs)
 
         guarded.verb = verb
@@ -358,6 +360,10 @@ class PageView(BaseView):
     entity = None
     default_view = None
 
+    def entity_asked(self):
+        """What the guard asks about: the view's entity, unless its pages are of several."""
+        return self.entity
+
     def page(self, template, status=200, **context):
         return render_template(template, view=self, **context), status
 
@@ -368,3 +374,6 @@ class ApiView(BaseApi):
     entity = None
     version = "v1"
     csrf_exempt = False
+
+    def entity_asked(self):
+        return self.entity

@@ -105,12 +105,15 @@ class BulkRoutes:
 
     def bulk_deeds(self):
         """The deeds that the reader may do to records of this list, as (value, words)."""
-        if self.entity not in KINDS or not g.principal.may("bulk", self.entity):
+        if self.entity not in KINDS:
             return []
+        may_bulk = g.principal.may("bulk", self.entity)
         return [
             (name, gettext(words))
             for name, (words, verb) in DEEDS.items()
-            if g.principal.may(verb, self.entity) and self._takes(name)
+            if (may_bulk or verb in bulk_work.UNCHANGING)
+            and g.principal.may(verb, self.entity)
+            and self._takes(name)
         ]
 
     def _takes(self, deed):
@@ -119,7 +122,8 @@ class BulkRoutes:
         if deed == "merge":
             return self.entity in ("company", "contact") and may_merge(g.principal, self.entity)
         if deed == "campaign":
-            return self.model is Contact and g.principal.may("edit", "campaign")
+            may = all(g.principal.may(one, "campaign") for one in ("bulk", "edit"))
+            return self.model is Contact and may
         return deed != "assign" or hasattr(self.model, "owner_id")
 
     def bulk_bar(self, rows):
@@ -142,7 +146,7 @@ class BulkRoutes:
     # ---- the pages
 
     @expose("/bulk")
-    @allows("bulk")
+    @allows("see")
     def bulk(self):
         """What is to be done with them: the form of the deed, and how many it reaches."""
         deed, selection = request.args.get("deed", ""), self._selected()
@@ -394,7 +398,7 @@ class BulkRoutes:
             "bulk/campaign.html",
             status=status,
             title=gettext(DEEDS["campaign"][0]),
-            said=self._counted(selection, "bulk"),
+            said=self._counted(selection, "see"),
             selection=selection,
             campaigns=newest,
             error=error,
@@ -436,10 +440,7 @@ def work(run):
             asker = asking.asker(session, today=today(), zone=run.settings.zone)
             sort = {"default_sort": params["default_sort"]}
             selection = Selection.from_text(model, params["selection"], asker, **sort)
-            conditions = selection.conditions(session)
-            if params["deed"]["kind"] == "campaign":
-                conditions = [*conditions, bulk_work.reached_by(session, "bulk", model)]
-            ids = bulk_work.ids_of(session, model, conditions)
+            ids = bulk_work.ids_of(session, model, selection.conditions(session))
         if params["deed"]["kind"] == "campaign":
             return _add_members(run, params["deed"]["campaign_id"], ids)
         deed = Deed.from_json(model, params["deed"])

@@ -51,6 +51,10 @@ class DuplicateView(PageView):
 
     entity, model, route_base = "contact", DuplicatePair, "/duplicates"
 
+    def entity_asked(self):
+        asked = request.values.get("entity")
+        return asked if asked in KINDS else self.entity
+
     @expose("/")
     @allows("see")
     def index(self):
