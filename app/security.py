@@ -73,14 +73,15 @@ def load_principal(user_id, *, only=None):
 def principal_from(user_id, row, *, only=None):
     """The principal that a row of `person()` speaks of."""
     row = tuple(row[: len(_columns())])
-    found, known = (*row, _today()), _KNOWN.get((user_id, only))
+    key = (db.engine.url, user_id, only)
+    found, known = (*row, _today()), _KNOWN.get(key)
     if known is None or known[0] != found:
         with access.system_session("sign-in", door="sign-in", writes=False) as session:
-            known = _KNOWN[user_id, only] = (found, _principal(session, user_id, row, only))
+            known = _KNOWN[key] = (found, _principal(session, user_id, row, only))
     return known[1]
 
 
-_KNOWN = {}  # account and its part -> (what its statement said, the principal made of it)
+_KNOWN = {}  # database, account and its part -> (what its statement said, the principal made of it)
 _ZONE = {"zone": UTC}  # the firm's, in which days begin: set at start
 
 

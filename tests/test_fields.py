@@ -12,12 +12,7 @@ from tests.rules import world
 def test_a_field_kept_from_somebody_comes_back_at_no_door_and_is_written_at_none():
     outcome = fields.prove("sqlite", fields.SOME[:2])
     assert outcome.faults == []
-    assert (outcome.fields, outcome.opened, outcome.named, outcome.writes) > (
-        3,
-        0,
-        0,
-        0,
-    ) and outcome.tried > 120
+    assert outcome.fields == 2 and outcome.opened > 60 and outcome.named > 30 and outcome.writes > 20
 
 
 def test_what_names_records_or_is_computed_with_is_not_to_be_hidden():

@@ -214,7 +214,7 @@ class BulkRoutes:
         return self._preview_or_do(done, selection, as_sent=kind)
 
     @expose("/bulk/share", methods=["POST"])
-    @allows("share")
+    @allows("bulk", "share")
     def bulk_share(self):
         """Open them to somebody, all on the same terms."""
         selection = self.sent_selection()
