@@ -256,7 +256,9 @@ def _person():
 
 
 def _memory():
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF,)) * 1024
+    """The most that this process has held, in bytes; `ru_maxrss` would tell of its parent, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _bare_sql(rows):
@@ -435,8 +437,7 @@ def _battery_here():
             faulty = sum(bool(record.faults) for record in records)
             if (len(records) - faulty, faulty) != expected:
                 found["faults"].append(f"{kind}: {len(records)} rows, {faulty} of them faulty")
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    found["memory"] = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+    found["memory"] = max(_memory(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
     return found
 
 
