@@ -626,6 +626,8 @@ def forget_old(session, now, settings):
     session.execute(
         delete(AccountEvent).where(AccountEvent.at < now - timedelta(days=settings.ACCOUNT_LOG_DAYS))
     )
+    of_nobody = (AccountEvent.user_id.is_(None), AccountEvent.at < now - timedelta(days=1))
+    session.execute(delete(AccountEvent).where(*of_nobody))
 
 
 def _hash(token):

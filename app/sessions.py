@@ -39,6 +39,7 @@ class Login(NamedTuple):
     seen_at: datetime
     must_change: bool | None
     password_at: datetime | None
+    has_password: bool  # one that is kept here: a directory's people have none
 
 
 # --------------------------------------------------------------------------------------------- asking
@@ -53,7 +54,7 @@ def find(token, kind, settings):
         row = connection.execute(_by_token(), asked, execution_options={access.DOOR: True}).first()
     if row is None:
         return None, None
-    login = Login(*row[-len(Login._fields) :])
+    login = Login(*row[1 - len(Login._fields) :], has_password=bool(row.password))
     principal = security.principal_from(login.user_id, row)
     is_alive = login.kind == kind and login.stamp == principal.stamp and not _is_over(login, settings)
     return (principal, login) if is_alive else (None, None)
@@ -61,7 +62,7 @@ def find(token, kind, settings):
 
 @cache
 def _by_token():
-    columns = [getattr(LoginSession, name) for name in Login._fields[:-2]]
+    columns = [getattr(LoginSession, name) for name in Login._fields[:-3]]
     stands_since = func.coalesce(Account.password_at, User.created_on).label("password_at")
     found = security.person(*columns, Account.must_change, stands_since)
     found = found.join(LoginSession, LoginSession.user_id == User.id)
@@ -95,9 +96,11 @@ def of(session, user_id, settings):
 
 def must_change_password(login, settings):
     """Whether this person has to set a new password before anything else. Only those who have one of ours."""
+    if not login.has_password:
+        return False
     if login.must_change:
         return True
-    if not settings.PASSWORD_DAYS or login.method != "password" or login.password_at is None:
+    if not settings.PASSWORD_DAYS or login.password_at is None:
         return False
     at = login.password_at if login.password_at.tzinfo else login.password_at.replace(tzinfo=UTC)
     return datetime.now(UTC) - at > timedelta(days=settings.PASSWORD_DAYS)

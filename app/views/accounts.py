@@ -83,7 +83,7 @@ class OwnAccountView(PageView):
             idle=_length(settings.SESSION_IDLE_MINUTES),
             whole=_length(settings.SESSION_HOURS * 60),
             password_at=_moment(g.login.password_at),
-            has_password=g.login.method == "password",
+            has_password=g.login.has_password,
         )
 
     @expose("/sessions/<int:pk>/end", methods=["POST"])
@@ -305,7 +305,8 @@ def _send_link(username):
     with access.system_session("password link", door="sign-in", writes=False) as database:
         user = security.find_by_name(database, username)
         staff = database.get(Staff, user.id) if user is not None else None
-        to = (user.id, user.email, user.username, staff.department_id) if staff is not None else None
+        is_ours = staff is not None and user.password  # a directory's people have their passwords there
+        to = (user.id, user.email, user.username, staff.department_id) if is_ours else None
     if throttle.ask("reset", to[0] if to else username, address, base.device_cookie()) is not None:
         return
     with access.system_session("password link", door="sign-in") as database:

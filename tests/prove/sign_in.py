@@ -33,12 +33,14 @@ from statistics import median, quantiles
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
+import pyotp
 import sqlalchemy
 import time_machine
 from sqlalchemy import delete, select, update
 
 from app import access, create_app, security, sessions
 from app.commands import user as user_command
+from app.identity import factors
 from app.models import ENTITIES, Guess, LoginSession, OldPassword
 from app.views import base
 from tests import databases
@@ -207,6 +209,42 @@ def prove_guesses(app, database, size, outcome):
     _forget_guesses(app)
 
 
+def prove_codes(app, database, size, outcome):
+    """A thousand codes of the app and of paper, by somebody who has the password: how many were looked at."""
+    settings = app.config["SETTINGS"]
+    Client(app).sign_in(PERSON, security.DEMO_PASSWORD)  # the network is known of him from then on
+    with app.app_context():
+        user_id = set_up_second_factor(settings)
+    client = Client(app)
+    client.submit("/login/", "/login/", username=PERSON, password=security.DEMO_PASSWORD)
+    client.get("/login/second-factor")
+    answers = Counter()
+    for number in range(size.guesses):
+        if number % 2:
+            client.browser.environ_base["REMOTE_ADDR"] = f"198.51.{number // 250}.{number % 250}"
+            client.browser.delete_cookie("foyer-device")
+        code = f"{number:06}" if number % 4 < 2 else f"abcd-efgh-{number:04}"
+        page = client.post("/login/second-factor", {"code": code}, status=(401, 429))
+        answers[page.status] += 1
+        client.browser.environ_base["REMOTE_ADDR"] = "127.0.0.1"
+    outcome.figures["codes of the app and of paper"] = f"{size.guesses}, {answers[401]} looked at"
+    if not 0 < answers[401] <= PROMISED:
+        outcome.faults.append(f"{answers[401]} codes were looked at")
+    with app.app_context(), access.system_session("proof") as session:
+        factors.give_up(session, user_id)
+    _forget_guesses(app)
+
+
+def set_up_second_factor(settings):
+    """Have the person's app count; returns his id. The code is the one that the app shows."""
+    with access.system_session("proof", writes=False) as session:
+        user_id = session.scalar(select(security.User.id).filter_by(username=PERSON))
+    factors.begin_app(settings, user_id)
+    secret = factors.enrolment(settings, user_id).secret.replace(" ", "")
+    assert factors.confirm_app(settings, user_id, pyotp.TOTP(secret).now()) is not None
+    return user_id
+
+
 def _forget_guesses(app):
     with app.app_context(), access.system_session("proof") as session:
         session.execute(delete(Guess))
@@ -356,6 +394,13 @@ def shut_out_in_the_staff_form(house):
     house.in_staff_form(is_open=None)
 
 
+def second_factor_reset_by_it(house):
+    with house.app.app_context():
+        set_up_second_factor(house.app.config["SETTINGS"])
+    house.admin.get("/account/")
+    house.admin.post(f"/sign-ins/{house.person_id}/reset-second-factor")
+
+
 def lain_idle(house):
     return timedelta(minutes=house.app.config["SETTINGS"].SESSION_IDLE_MINUTES, seconds=1)
 
@@ -406,6 +451,7 @@ ENDINGS = (
     shut_out_and_let_in_again,
     shut_out_by_command,
     shut_out_in_the_staff_form,
+    second_factor_reset_by_it,
     lain_idle,
     too_old_although_in_use,
     signed_in_anew_in_the_same_browser,
@@ -695,6 +741,7 @@ def _flood(port, number, over, answers):
 
 PARTS = {
     "guesses": prove_guesses,
+    "codes": prove_codes,
     "endings": prove_endings,
     "times": prove_times,
     "forgeries": prove_forgeries,

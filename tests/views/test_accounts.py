@@ -10,7 +10,7 @@ import time_machine
 from aiosmtpd.controller import Controller
 from sqlalchemy import select
 
-from app import jobs, security
+from app import jobs, security, sessions
 from app.models import AccountEvent, LoginSession, OutboxMessage, PasswordLink
 from tests import databases
 from tests.client import Client
@@ -294,3 +294,36 @@ def test_a_flood_is_sent_away_with_the_time_to_wait(anonymous, app):
     page = Client(app).request("POST", "/api/v1/security/login", 429, json=sent)
     assert int(page.response.headers["Retry-After"]) > 800
     assert "15 minutes" in page.json["message"]
+
+
+def test_whose_password_is_kept_elsewhere_is_sent_no_link_and_asked_for_none(
+    app, client_for, inbox, as_system
+):
+    key, client = user_id(as_system), client_for("agent")
+    with as_system() as session:
+        security.ask_to_change(session, key)
+        table = security.User.__table__
+        without = table.update().where(table.c.id == key).values(password=None)
+        session.connection().execute(without)
+    ask(Client(app), "agent")
+    jobs.deliver(app)
+    assert inbox.mails == []
+    assert "/login/" in client.request("GET", "/tickets/").location, "the session was begun with a password"
+
+
+def test_what_the_door_keeps_is_dropped_in_time(app, anonymous, inbox, as_system, client_for):
+    client_for("agent")
+    ask(anonymous, "nobody")
+    with app.app_context():
+        security.make_password_link(user_id(as_system))
+    settings = app.config["SETTINGS"]
+    for days, kept in ((0, (1, True)), (2, (0, True)), (500, (0, False))):
+        with as_system() as session:
+            now = datetime.now(UTC) + timedelta(days=days)
+            security.forget_old(session, now, settings)
+            sessions.forget_old(session, now, settings)
+        with as_system() as session:
+            events = session.scalars(select(AccountEvent)).all()
+            assert (sum(event.user_id is None for event in events), bool(events)) == kept
+            assert bool(session.scalars(select(LoginSession)).all()) is (days == 0)
+            assert bool(session.scalars(select(PasswordLink)).all()) is (days == 0)
