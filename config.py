@@ -144,6 +144,15 @@ class Settings(BaseSettings):
         ),
     ] = 30
 
+    SEALED_LINE: Annotated[
+        Literal["on", "off"],
+        _setting(
+            "Whether somebody who searches or enters a customer of another department is told whose he is and whom to "
+            "ask, by exact mail address, VAT id or full name; nothing else of him. Off: he learns nothing.",
+            expects="one of on, off",
+        ),
+    ] = "on"
+
     PAYMENT_DAYS: Annotated[
         int,
         _setting(

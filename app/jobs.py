@@ -416,15 +416,15 @@ def channel(name):
     return declare
 
 
-def send_later(session, name, address, payload, *, due_at=None):
-    """Something that is to leave the house, written with the change that caused it."""
+def send_later(session, name, address, payload, *, due_at=None, department_id=None, owner_id=None):
+    """Something that is to leave the house, written with the change that caused it; for somebody else where said."""
     principal, now = access.principal_of(session), datetime.now(UTC)
     message = OutboxMessage(
         channel=name,
         address=address,
         payload=payload,
-        department_id=principal.department_id,
-        owner_id=principal.id,
+        department_id=department_id or principal.department_id,
+        owner_id=owner_id or principal.id,
         created_at=now,
         due_at=due_at or now,
     )

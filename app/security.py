@@ -131,7 +131,7 @@ def _fields(said, column):
 
 def _principal(session, user_id, row, only=None):
     password_hash, username, name, title, department_id, language, *_ = row
-    tree, composed, today = _tree(session), composed_roles(session), _today()
+    tree, composed, today = tree_of(session), composed_roles(session), _today()
     persons = {user_id: None}
     if only is None:
         persons |= {owner_id: ends_on for owner_id, ends_on in _stood_in_for(session, user_id, today)}
@@ -671,7 +671,7 @@ def _stamp(password_hash, names):
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _tree(session):
+def tree_of(session):
     """Department -> those right below it."""
     children = {}
     for key, parent_id in session.execute(select(Department.id, Department.parent_id)):

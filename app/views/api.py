@@ -52,8 +52,9 @@ class RecordApi(ApiView):
     @expose("/", methods=["POST"])
     @allows("add")
     def post(self):
-        row = self.model(**self.view.defaults())
-        return self._save(row, self._body(), status=201)
+        row, body = self.model(**self.view.defaults()), self._body()
+        reason = body.pop("sealed_reason", "")
+        return self._save(row, body, status=201, reason=reason if isinstance(reason, str) else "")
 
     @expose("/<int:pk>", methods=["PUT", "PATCH"])
     @allows("edit")
@@ -86,10 +87,12 @@ class RecordApi(ApiView):
             abort(400)
         return dict(body)
 
-    def _save(self, row, body, *, status):
+    def _save(self, row, body, *, status, reason=None):
         form, problems = self._form(row, body)
         try:
             if form.validate() and not problems:
+                if reason is not None and (told := self.view.sealed_on_form(form, reason)):
+                    return _sealed(told)
                 form.apply(row)
                 db.session.add(row)
                 self.view.before_save(row, form)
@@ -172,6 +175,12 @@ class RecordApi(ApiView):
     def _stale(self, row, body):
         message = gettext("Somebody else changed this in the meantime.")
         return jsonify(message=message, yours=body, theirs=self._shown(row), version=row.version), 409
+
+
+def _sealed(told):
+    """A new record that exists beyond the caller's reach; with a `sealed_reason` it is added all the same."""
+    message = gettext("This customer exists already, in %(department)s.", **told["line"])
+    return jsonify(message=message, sealed=told["line"]), 409
 
 
 def _if_match():

@@ -14,6 +14,7 @@ from app.views import activities, cells
 from app.views.duplicates import WarnsOfDuplicates
 from app.views.reading import day, money
 from app.views.records import RecordView
+from app.views.sealed import SealedRoutes
 
 BOX_ROWS = 8
 
@@ -93,7 +94,7 @@ def boxes_of(row, names):
     return [found for name in names if (found := known[name]()) is not None]
 
 
-class CompanyView(WarnsOfDuplicates, RecordView):
+class CompanyView(SealedRoutes, WarnsOfDuplicates, RecordView):
     """Organisations one does business with."""
 
     model = Company
@@ -110,7 +111,7 @@ class CompanyView(WarnsOfDuplicates, RecordView):
         }
 
 
-class ContactView(WarnsOfDuplicates, RecordView):
+class ContactView(SealedRoutes, WarnsOfDuplicates, RecordView):
     """People one talks to."""
 
     model = Contact

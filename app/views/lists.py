@@ -58,6 +58,7 @@ class ListView(PageView):
             chips=filtering.chips(self, query),
             keep=[pair for pair in filters.parameters_of(query) if pair[0] not in ("q", "sort")],
             may_add=self.may_add(),
+            sealed=self.sealed_on_list(found.query, found.rows),
             **self.list_context(),
         )
 
@@ -75,6 +76,10 @@ class ListView(PageView):
     def list_context(self):
         """What else the list page needs."""
         return {}
+
+    def sealed_on_list(self, query, rows):
+        """What is told of records beyond the reader's reach (`views/sealed.py`); of most kinds, nothing."""
+        return None
 
     def may_add(self):
         """Whether the list offers to add a row."""

@@ -68,6 +68,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
             return self._form_page(form)
         try:
             if form.validate():
+                if told := self.sealed_on_form(form, request.form.get("sealed_reason", "")):
+                    return self._form_page(form, status=422, sealed=told)
                 form.apply(row)
                 db.session.add(row)
                 self.before_save(row, form)
@@ -154,6 +156,10 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
 
     def before_save(self, row, form):
         """What the rules have to say about the row before it is stored; raises RuleBroken."""
+
+    def sealed_on_form(self, form, reason):
+        """What is told of such a record beyond the reader's reach (`views/sealed.py`); of most kinds, nothing."""
+        return None
 
     def check_editable(self, row):
         """Raises RuleBroken when this row may not be edited or deleted at all."""
@@ -276,7 +282,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
             elif column is not None and text in column.info.get("choices", ()):
                 field.data = text
 
-    def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None):
+    def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None, sealed=None):
         sections, custom = self.sections(form), [field.name for field in form if hasattr(field, "custom")]
         if sections and custom:
             sections = [*sections, (None, custom)]
@@ -291,6 +297,9 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
             action=action or request.path,
             cancel=self.path(row) if row is not None else self.route_base + "/",
             next=request.values.get("next", ""),
+            sealed=sealed,
+            sealed_reason=request.form.get("sealed_reason", ""),
+            is_another=request.form.get("is_another", ""),
         )
 
     def _conflict(self, form, row):
