@@ -144,6 +144,17 @@ class Settings(BaseSettings):
         ),
     ] = 30
 
+    EXPORT_APPROVAL_ROWS: Annotated[
+        int,
+        _setting(
+            "An export of more rows than that asks first: the head of whoever takes them along approves it, once. "
+            "0: none asks.",
+            expects="a whole number from 0 to 1000000000",
+            ge=0,
+            le=1_000_000_000,
+        ),
+    ] = 10_000
+
     SEALED_LINE: Annotated[
         Literal["on", "off"],
         _setting(

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from app import access, roles, search, security
-from app.models import Activity, Company, Contact, Department, Membership, Staff
+from app import access, search
+from app.models import Activity, Company, Contact, Department, Staff
+from app.rules import heads
 
 CUSTOMERS = (Company, Contact)
 MOST_LOOKED_AT = 500  # records that hold the same words
@@ -110,33 +111,9 @@ def line_about(session, model, record_id):
     row = session.get(model, record_id)
     owner = session.get(Staff, row.owner_id) if row.owner_id else None
     if owner is None or owner.has_left:
-        owner = next(iter(heads_of(session, row.department_id)), None)
+        owner = next(iter(heads.of(session, row.department_id)), None)
     department = session.get(Department, row.department_id)
     return Sealed(department.name, owner.name if owner else None, record_id, owner.id if owner else None)
-
-
-def heads_of(session, department_id):
-    """Those who lead a department: who may approve for it, the nearest first. `session` is the system's."""
-    composed, tree = security.composed_roles(session), security.tree_of(session)
-    found = {}
-    for member in session.scalars(select(Membership).order_by(Membership.id)):
-        for grant in roles.grants_of(member.role, composed):
-            if grant.entity != "approval" or "edit" not in grant.verbs:
-                continue
-            if distance := _distance(grant.reach, tree, member.department_id, department_id):
-                found[member.owner_id] = min(distance, found.get(member.owner_id, distance))
-    there = (Staff.id.in_(found), Staff.left_on.is_(None), security.User.active)
-    people = session.scalars(select(Staff).join(security.User, security.User.id == Staff.id).where(*there))
-    return sorted(people, key=lambda one: (found[one.id], one.id))
-
-
-def _distance(reach, tree, from_id, to_id):
-    """How near somebody leads: 1 his own department, 2 one below it, 3 the whole house; 0 not at all."""
-    if reach == roles.ALL:
-        return 3
-    if from_id == to_id and reach in (roles.DEPARTMENT, roles.BELOW):
-        return 1
-    return 2 if reach == roles.BELOW and to_id in security.under(tree, from_id) else 0
 
 
 # --------------------------------------------------------------------------------------------- asking

@@ -12,6 +12,7 @@ from app.views.accounts import AccountView, ForgottenView, OwnAccountView
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
 from app.views.api_keys import ApiKeyView
+from app.views.approvals import ApprovalView
 from app.views.campaigns import CampaignView
 from app.views.changes import ChangeView, TrashView
 from app.views.companies import CompanyView, ContactView
@@ -79,6 +80,7 @@ MENU_MORE = [
     Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
     Entry(ChangeView, N_("Changes"), "history", "/changes/"),
     Entry(TrashView, N_("Trash"), "trash", "/trash/"),
+    Entry(ApprovalView, N_("Approvals"), "circle-check", "/approvals/"),
     Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
 # Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.

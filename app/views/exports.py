@@ -11,7 +11,7 @@ from app import access, filters
 from app.exchange import exporting
 from app.extensions import N_, db
 from app.models import Contact
-from app.views import filtering, leaving
+from app.views import approvals, filtering, leaving
 from app.views.base import allows, expose
 from app.views.reading import today
 
@@ -42,6 +42,8 @@ class ExportRoutes:
             is_for_import=self._asked("links", LINKS, "numbers") == "numbers",
         )
         statement, names = self._exported(), self._column_names()
+        if answer := approvals.must_ask(self, statement):
+            return answer
         departure = leaving.Departure(self.entity, self._question())
         columns = exporting.columns_for(db.session(), self.model, names, manner)
         if kind == "vcf":

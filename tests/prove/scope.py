@@ -129,11 +129,27 @@ def condition(account, table):
     names = ", ".join(f"'{name}'" for name in departments or ()) or "''"
     own = f"t.department_id IN (SELECT id FROM department WHERE name IN ({names}))"
     ways = [SEES[role][table].format(own=own) for role in roles if table in SEES[role]]
+    if table in SHARED:
+        ways.append(_shared_with(account, table))
     found = " OR ".join(f"({way})" for way in ways) or "1 = 0"
     if table == "activity":
         for subject in ("company", "contact", "deal", "ticket"):
             found = f"({found}) AND (t.{subject}_id IS NULL OR t.{subject}_id IN ({_ids(account, subject)}))"
     return found
+
+
+SHARED = ("company", "contact", "deal", "ticket", "campaign")
+
+
+def _shared_with(account, table):
+    """What is shared with him or with a department in which he holds a role, and until when it is."""
+    him = f"SELECT id FROM ab_user WHERE username = '{account}'"
+    return (
+        f"t.id IN (SELECT s.record_id FROM share s WHERE s.entity = '{table}' "
+        f"AND (s.until_on IS NULL OR s.until_on >= CURRENT_DATE) AND (s.to_staff_id IN ({him}) "
+        f"OR s.to_department_id IN (SELECT department_id FROM membership WHERE owner_id IN ({him})) "
+        f"OR s.to_department_id IN (SELECT department_id FROM staff WHERE id IN ({him}))))"
+    )
 
 
 def _ids(account, table):
@@ -164,6 +180,11 @@ NOT_WRITTEN = {
     ("change_set", "door"),
     ("search_entry", "entity"),
     ("tagging", "entity"),
+    ("share", "entity"),
+    ("read_entry", "entity"),
+    ("read_entry", "trace"),
+    ("approval", "entity"),
+    ("membership", "role"),
     ("duplicate_pair", "entity"),
     ("job", "kind"),
     ("job_file", "role"),
@@ -247,8 +268,11 @@ class World:
         self._external_keys()
         self._edit_everything()
         self._tags_and_pairs()
+        if papers:
+            self._shares()
         for name in DEPARTMENTS:
             self._jobs(name)
+            self._reads(name)
 
     @contextmanager
     def _system(self, why=None):
@@ -462,6 +486,38 @@ class World:
             )
             message = self.canaries.row(models.OutboxMessage, channel="mail", state="sent", due_at=NOW, **own)
             self._add(session, name, file, message)
+
+    def _shares(self):
+        """One record of each kind of each department is open to the department after the next, one to a colleague, and
+        one was until lately: each with its reason."""
+        for (table, name), keys in sorted(self.made.items()):
+            if table not in SHARED:
+                continue
+            other = self.departments[self._next(self._next(name))]
+            whom = [{"to_department_id": other}, {"to_staff_id": self.staff.get(other)}]
+            for key, to in zip(keys[-2:], whom, strict=False):
+                if None not in to.values():
+                    with self._system() as session:
+                        given = {"entity": table, "record_id": key, "may": "see", **to}
+                        self._add(session, name, self.canaries.row(models.Share, **given))
+            with self._system() as session:
+                over = {"entity": table, "record_id": keys[0], "until_on": date(YEAR - 1, 1, 1)}
+                past = self.canaries.row(models.Share, to_department_id=other, may="see", **over)
+                self._add(session, name, past)
+
+    def _reads(self, name):
+        """What a colleague of each department took out, and what he asked for: his and his heads' business."""
+        department = self.departments[name]
+        if department not in self.staff:
+            return
+        own = {"department_id": department, "owner_id": self.staff[department]}
+        with self._system("reads") as session:
+            entry = self.canaries.row(models.ReadEntry, entity="company", kind="export", at=NOW, **own)
+            approval = self.canaries.row(models.Approval, entity="company", rows=20_000, state="granted", **own)
+            approval.decided_at = NOW
+            over = {"deputy_id": self.staff[self.departments["Management"]], "starts_on": NOW, "ends_on": NOW}
+            deputy = self.canaries.row(models.Deputy, **own, **over)
+            self._add(session, name, entry, approval, deputy)
 
     def _edit_everything(self):
         """One word of every row is replaced: the old one then stands in the ledger alone."""

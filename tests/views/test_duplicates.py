@@ -276,5 +276,8 @@ def test_a_stranger_is_added_without_a_word(twins, client_for):
 def test_the_warning_names_only_what_the_typist_sees(twins, client_for):
     client = client_for("rep.south")
     typed = {"last_name": "Mendel", "first_name": "Roland", "birth_date": "1970-03-04", "city": "Graz"}
+    page = client.submit("/contacts/new", "/contacts/new", status=422, **typed)
+    assert "This looks like" not in page and "This customer exists already, in North." in page
+    typed["first_name"] = "Rolando"  # not exactly his name: not told of, however alike
     page = client.submit("/contacts/new", "/contacts/new", follow=True, **typed)
     assert "was added" in page

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from app import throttle
 from app.models import Activity, Change, ChangeSet, Company, Contact, Guess, ReadEntry, Staff
-from app.rules import sealed
+from app.rules import heads, sealed
 from tests import factories
 from tests.databases import on_both_engines
 
@@ -161,7 +161,7 @@ def test_identity_is_compared_as_it_is_meant():
 def test_whom_to_ask_where_nobody_looks_after_him(as_system):
     with as_system() as session:
         north = factories.department(session, "North").id
-        heads = [one.name for one in sealed.heads_of(session, north)]
-        assert len(heads) == 2, "the head of Sales, then the director"
+        names = [one.name for one in heads.of(session, north)]
+        assert len(names) == 2, "the head of Sales, then the director"
         key = factories.make(session, "company", department_id=north, owner_id=None).id
-        assert sealed.line_about(session, Company, key).person == heads[0]
+        assert sealed.line_about(session, Company, key).person == names[0]
