@@ -437,11 +437,18 @@ def shared_ids(principal, verb, entity):
 class Reach(NamedTuple):
     """Where the rows lie that somebody sees: a hint for the way to them, never the rule itself.
 
-    `departments` None: anywhere. `is_exact`: what lies there is seen, all of it.
+    `departments` None: anywhere. `is_exact`: what lies there is seen, all of it. `shared`: the SELECT of the ids of
+    those that lie elsewhere, perhaps, and are shared.
     """
 
     departments: tuple | None
     is_exact: bool
+    shared: Select | None = None
+
+    @property
+    def is_one_walk(self):
+        """Whether one index, or one stretch of it, holds them all."""
+        return self.shared is None and (self.departments is None or len(self.departments) < 2)
 
 
 @lru_cache(maxsize=4096)
@@ -455,9 +462,10 @@ def reach(principal, model):
         return Reach(None, False)
     if any(grant.departments is None for grant in grants):
         return Reach(None, is_exact)
-    if ("see", model.__tablename__) in principal.shared:
-        return Reach(None, False)
-    return Reach(tuple(sorted({key for grant in grants for key in grant.departments})), is_exact)
+    departments = tuple(sorted({key for grant in grants for key in grant.departments}))
+    if ("see", model.__tablename__) not in principal.shared:
+        return Reach(departments, is_exact)
+    return Reach(departments, is_exact, vouched(shared_ids(principal, "see", model.__tablename__)))
 
 
 def _of_departments(principal, verb, row):

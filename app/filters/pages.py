@@ -231,14 +231,20 @@ def conditions(model, query, way=ANYWHERE, most=None):
     if query.words:
         if search.is_doubtful(query.asker.principal, model, query.words):
             raise access.Unsighted("these words may stand in hidden columns: `verified` comes first")
-        departments = access.reach(query.asker.principal, model).departments or None
+        reach = access.reach(query.asker.principal, model)
         is_by_row, near = way == BY_ROW or query.is_common, dict(query.near)
-        found.append(
-            search.matching(
-                model, query.words, near=near, by_row=is_by_row, departments=departments, most=most
-            )
-        )
+        how = {"by_row": is_by_row, "departments": reach.departments or None, "most": most}
+        holds = search.matching(model, query.words, near=near, **how)
+        if reach.shared is not None and not is_by_row:
+            holds = or_(holds, _shared_matching(model, query, reach))
+        found.append(holds)
     return found
+
+
+def _shared_matching(model, query, reach):
+    """That a row is one of the few that are shared, and holds the words: the index is not asked for them."""
+    by_row = search.matching(model, query.words, near=dict(query.near), by_row=True)
+    return and_(model.id.in_(reach.shared), by_row)
 
 
 def select_ids(model, query, way=ANYWHERE):
@@ -311,7 +317,8 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     """
     what, total, ids = What(what or (model,), options), None, None
     query = verified(session, model, query)
-    if access.reach(query.asker.principal, model).departments == ():
+    reach = access.reach(query.asker.principal, model)
+    if reach.departments == () and reach.shared is None:
         return Page([], False, 0, query)
     if query.asks_something:
         query, ids, total = _few(session, model, query)
@@ -362,10 +369,13 @@ def _few(session, model, query):
 
 def _found(session, model, query, most):
     """The ids of what the index finds, at most one more than `most`."""
-    departments = access.reach(query.asker.principal, model).departments
-    return search.found(
-        session, model, query.words, near=dict(query.near), departments=departments, most=most + 1
-    )
+    reach = access.reach(query.asker.principal, model)
+    how = {"near": dict(query.near), "departments": reach.departments, "most": most + 1}
+    found = search.found(session, model, query.words, **how) if reach.departments != () else []
+    if reach.shared is not None and len(found) <= most:
+        shared = select(model.id).where(_shared_matching(model, query, reach)).limit(most + 1)
+        found = list({*found, *session.scalars(shared)})
+    return found
 
 
 def _in_order(query, ids):
@@ -397,9 +407,9 @@ def _is_search_alone(model, query):
 
 def _border(session, model, query):
     """The row at which a walk is given up: (value, id) of the one so many steps on; None when it is short anyway."""
-    reach = access.reach(query.asker.principal, model).departments
+    reach = access.reach(query.asker.principal, model)
     is_in_tail = query.after is not None and query.after[0] is None
-    if is_in_tail or (reach is not None and len(reach) > 1):
+    if is_in_tail or not reach.is_one_walk:
         return None
     what = _key_and_id(model, query.column)
     ahead = _ahead(model, query.sort, reach, what, query.after is not None)
@@ -409,10 +419,10 @@ def _border(session, model, query):
 
 
 @lru_cache(maxsize=512)
-def _ahead(model, sort, departments, what, has_last):
+def _ahead(model, sort, reach, what, has_last):
     """The statement of `_border`, kept."""
     steps = STEPS_BY_ID if sort.removeprefix("-") == "id" else STEPS
-    return _steps(model, sort, departments, what, (), has_value=True, has_last=has_last).offset(steps)
+    return _steps(model, sort, reach, what, (), has_value=True, has_last=has_last).offset(steps)
 
 
 @lru_cache(maxsize=512)
@@ -465,29 +475,28 @@ def _walk(session, model, query, what, border=None):
 
 
 def _along(session, model, query, what, tests, values, wanted, *, has_value):
-    """Rows from one index: of the order alone, or of the order within each department that is reached."""
-    departments, is_exact = access.reach(query.asker.principal, model)
-    is_split = departments is not None and len(departments) > 1
+    """Rows from one index: of the order alone, or of the order within each department that is reached; and those few
+    that are shared."""
+    reach = access.reach(query.asker.principal, model)
+    is_split = not reach.is_one_walk
     last = (
         query.after if has_value or (query.after or (None,))[0] is None else None
     )  # the empty ones begin anew
     values = {**values, "wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
-    if is_split and is_exact and not tests:
-        merged = _merged(model, query.sort, departments, has_value=has_value, has_last=last is not None)
+    if is_split and reach.is_exact and not tests:
+        merged = _merged(model, query.sort, reach, has_value=has_value, has_last=last is not None)
         ids = session.connection().scalars(merged, values, execution_options={access.DOOR: True}).all()
         return _rows(session, model, what, ids)
     make = _steps.__wrapped__ if query.tree is not None else _steps
     cut = (model.id,) if is_split else what.columns
-    statement = make(
-        model, query.sort, departments, cut, tests, has_value=has_value, has_last=last is not None
-    )
+    statement = make(model, query.sort, reach, cut, tests, has_value=has_value, has_last=last is not None)
     if is_split:
         return _rows(session, model, what, session.scalars(statement, values).all())
     return what.read(session, statement, values)
 
 
 @lru_cache(maxsize=1024)
-def _steps(model, sort, departments, what, tests, *, has_value, has_last):
+def _steps(model, sort, reach, what, tests, *, has_value, has_last):
     """The statement of a walk. It is kept unless there are filters: to make it takes longer than to run it.
 
     It takes `wanted`, how many rows, and `last_value` and `last_id` of the row after which it begins.
@@ -501,14 +510,15 @@ def _steps(model, sort, departments, what, tests, *, has_value, has_last):
         tests = (*tests, _further(query, key if is_by_value else None, model.id, model))
     order = _directed(query, *([key] if is_by_value else []), model.id)
     wanted = bindparam("wanted", type_=Integer)
-    if departments is None or len(departments) < 2:
+    departments = reach.departments
+    if reach.is_one_walk:
         here = [] if departments is None else [model.department_id == (departments[0] if departments else 0)]
         return select(*what).where(*here, *tests).order_by(*order).limit(wanted)
-    return _merge(query, model, key, departments, tests, order, is_by_value)
+    return _merge(query, model, key, reach, tests, order, is_by_value)
 
 
 @lru_cache(maxsize=512)
-def _merged(model, sort, departments, *, has_value, has_last):
+def _merged(model, sort, reach, *, has_value, has_last):
     """The ids of a walk through several departments where nothing else is asked, and all of them is seen; kept.
 
     It goes past the rule of sight, which would ask again in each department: the rows are read through the rule.
@@ -522,13 +532,16 @@ def _merged(model, sort, departments, *, has_value, has_last):
     if has_last:
         tests.append(_further(query, key if is_by_value else None, row.id, model))
     order = _directed(query, *([key] if is_by_value else []), row.id)
-    return _merge(query, row, key, departments, tests, order, is_by_value)
+    return _merge(query, row, key, reach, tests, order, is_by_value)
 
 
-def _merge(query, row, key, departments, tests, order, is_by_value):
+def _merge(query, row, key, reach, tests, order, is_by_value):
     wanted, parts = bindparam("wanted", type_=Integer), []
-    for department in departments:
-        part = select(row.id.label("id"), key.label("key")).where(row.department_id == department, *tests)
+    places = [row.department_id == department for department in reach.departments]
+    if reach.shared is not None:
+        places.append(and_(row.id.in_(reach.shared), row.department_id.not_in(reach.departments)))
+    for place in places:
+        part = select(row.id.label("id"), key.label("key")).where(place, *tests)
         part = part.order_by(*order).limit(wanted).subquery()
         parts.append(select(part.c.id, part.c.key))
     every = union_all(*parts).subquery()

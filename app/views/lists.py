@@ -38,8 +38,14 @@ class ListView(PageView):
         is_exact = request.args.get("count") == "exact"
         found = filters.fetch(db.session, self.model, query, *self._what(query), exactly=is_exact)
         cells_of = self._cells(found.rows)
+        own = self._own_departments()
         rows = [
-            {"id": row.id, "href": f"{self.route_base}/{row.id}", "cells": shown}
+            {
+                "id": row.id,
+                "href": f"{self.route_base}/{row.id}",
+                "cells": shown,
+                "is_shared": own is not None and row.department_id not in own,
+            }
             for row, shown in zip(found.rows, cells_of, strict=True)
         ]
         next_row = filters.cursor_after(found.rows[-1], query) if found.has_more else None
@@ -58,7 +64,7 @@ class ListView(PageView):
             chips=filtering.chips(self, query),
             keep=[pair for pair in filters.parameters_of(query) if pair[0] not in ("q", "sort")],
             may_add=self.may_add(),
-            sealed=self.sealed_on_list(found.query, found.rows),
+            sealed=self.sealed_on_list(query, found),
             **self.list_context(),
         )
 
@@ -77,7 +83,7 @@ class ListView(PageView):
         """What else the list page needs."""
         return {}
 
-    def sealed_on_list(self, query, rows):
+    def sealed_on_list(self, query, found):
         """What is told of records beyond the reader's reach (`views/sealed.py`); of most kinds, nothing."""
         return None
 
@@ -111,8 +117,15 @@ class ListView(PageView):
             names["currency"] = None
         if self._custom_fields():
             names["custom"] = None
+        if self._own_departments() is not None:
+            names["department_id"] = None
         inline = [one for name in self.shown_columns() for one in _names_inline(self.model, name)]
         return [*(getattr(self.model, name) for name in names), *inline]
+
+    def _own_departments(self):
+        """Where rows lie that the reader sees by a role, when some others are shared with him: these get a mark."""
+        reach = access.reach(g.principal, self.model)
+        return reach.departments if reach.shared is not None else None
 
     def _custom_fields(self):
         """The firm's own fields that the list shows, behind the columns of the house."""

@@ -142,6 +142,8 @@ def rows(rows, columns):
             look = "lead" if place == 0 else ""
             none = " none" if value is None or value == "" else ""
             inside = _cell(value, row["href"] if place == 0 else None)
+            if place == 0 and row.get("is_shared"):
+                inside = f'{inside} {badge(gettext("shared"), "violet")}'
             drawn.append(f'<td class="{look}{align}{none}" data-label="{label}">{inside}</td>')
         drawn.append("</tr>")
     return Markup("".join(drawn))

@@ -22,9 +22,9 @@ class SealedRoutes:
 
     # ---- where one searches and enters
 
-    def sealed_on_list(self, query, rows):
+    def sealed_on_list(self, query, found):
         """For a search that found nothing: what is told of whom the words mean; None for nothing."""
-        if (rows and not query.near) or not query.words or query.tree is not None or query.after is not None:
+        if (found.rows and not found.query.near) or not query.words or query.tree is not None or query.after is not None:
             return None
         return look(self.model, sealed.meant_by(self.model, query.words))
 

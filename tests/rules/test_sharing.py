@@ -1,10 +1,14 @@
 """Sharing as a rule: what goes with a merge and comes back with an undo, and who shares how much."""
 
-from sqlalchemy import select
+from dataclasses import replace
+from urllib.parse import parse_qsl
 
-from app import bulk, undo
-from app.models import ChangeSet, Company, Deal, Share, Staff
-from app.rules import merging, sharing
+from sqlalchemy import select
+from werkzeug.datastructures import MultiDict
+
+from app import access, bulk, filters, undo
+from app.models import ChangeSet, Company, Contact, Deal, Share, Staff
+from app.rules import asking, merging, sharing
 from tests import factories
 from tests.databases import on_both_engines
 
@@ -102,3 +106,55 @@ def test_what_one_cannot_edit_one_does_not_share_to_be_edited(as_system, as_pers
         assert sharing.share_many(session, "company", [key], terms) == [key]
         assert sharing.share_many(session, "company", [key], {**terms, "may": "see"}) == []
         session.rollback()
+
+
+# --------------------------------------------------------------------------------------------- in lists
+
+
+def listed(session, text, **more):
+    """The ids on all pages of a list of contacts, as its address asks."""
+    ids, after = [], None
+    while True:
+        args = MultiDict(parse_qsl(f"{text}&size=10"))
+        query = filters.parse(Contact, args, asker=asking.asker(session, today=factories.TODAY), default_sort="id")
+        found = filters.fetch(session, Contact, replace(query, after=after), Contact.id, Contact.last_name, **more)
+        ids += [row.id for row in found.rows]
+        if not found.has_more:
+            return ids, found.total
+        after = (getattr(found.rows[-1], query.column), found.rows[-1].id)
+
+
+@on_both_engines
+def test_what_is_shared_stands_in_its_place_in_every_list(as_system, as_person):
+    with as_system() as session:
+        of = ids(session)
+        own = [
+            factories.make(session, "contact", last_name=f"Vogel {number:02}", department_id=of["North"]).id
+            for number in range(0, 30, 2)
+        ]
+        foreign = [
+            factories.make(session, "contact", last_name=f"Vogel {number:02}", department_id=of["South"])
+            for number in range(1, 30, 2)
+        ]
+        for row in foreign[:3]:
+            shared(session, row, to_department_id=of["North"])
+        third = foreign[1].id
+        both = sorted([*own, *(row.id for row in foreign[:3])])
+        names = {row.id: row.last_name for row in session.scalars(select(Contact))}
+        shared(session, factories.make(session, "deal", department_id=of["North"]), to_department_id=of["Support"])
+    by_name = sorted(both, key=names.get)
+    with as_person("rep.north", writes=False) as session:
+        assert access.reach(access.principal_of(session), Contact).departments == (of["North"],)
+        assert listed(session, "sort=id") == (both, 18)
+        assert listed(session, "sort=last_name") == (by_name, 18)
+        assert listed(session, "sort=-last_name") == (by_name[::-1], 18)
+        assert sorted(listed(session, "q=vogel")[0]) == both
+        assert listed(session, "q=vogel+03&sort=last_name")[0] == [third]
+        assert listed(session, "last_name.has=vogel&sort=last_name") == (by_name, 18)
+        assert sorted(listed(session, "q=vogel&last_name.not=Vogel+00")[0]) == both[1:]
+    with as_person("agent", writes=False) as session:
+        args = {"asker": asking.asker(session, today=factories.TODAY), "default_sort": "id"}
+        found = filters.fetch(session, Deal, filters.parse(Deal, MultiDict(), **args))
+        assert len(found.rows) == 1, "no role of his reaches any deal"
+        args = filters.parse(Deal, MultiDict({"q": found.rows[0].name}), **args)
+        assert len(filters.fetch(session, Deal, args).rows) == 1

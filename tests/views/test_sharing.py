@@ -111,7 +111,9 @@ def test_a_selection_is_shared_on_the_same_terms(world, client_for, as_system):
     assert "2 would change" in page and "A brochure" in page
     rep.submit(page, "/deals/bulk/share")
     assert [one[:3] for one in given(as_system)] == [("deal", None, world["Marketing"])] * 2
-    assert "Ropes" in client_for("marketer").get(f"/deals/{more}")
+    marketer = client_for("marketer")
+    assert "Ropes" in marketer.get(f"/deals/{more}")
+    assert marketer.get("/deals/").html.count(">shared<") == 2 and ">shared<" not in rep.get("/deals/").html
 
 
 # --------------------------------------------------------------------------------------------- two departments
