@@ -24,7 +24,7 @@ class SealedRoutes:
 
     def sealed_on_list(self, query, found):
         """For a search that found nothing: what is told of whom the words mean; None for nothing."""
-        if (found.rows and not found.query.near) or not query.words or query.tree is not None or query.after is not None:
+        if (found.rows and not found.query.near) or query.tree is not None or query.after is not None:
             return None
         return look(self.model, sealed.meant_by(self.model, query.words))
 
