@@ -51,6 +51,7 @@ from app.models import ENTITIES, SECURITY_TABLES
 SIGHTED = "foyer_sighted"  # the conditions of sight are in it
 VOUCHED = "foyer_vouched"  # a subselect on the search index that names ids of one entity
 DOOR = "foyer_door"  # the ledger, the search index or the write guard sent it: own code, own tables
+GOING_BACK = "going back"  # stands in the info of a session while it undoes
 
 
 class NoPrincipal(RuntimeError):

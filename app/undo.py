@@ -12,7 +12,7 @@ from sqlalchemy import UniqueConstraint, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from app import access, bulk, ledger, security  # noqa: F401 - accounts: links lead to their table
-from app.access import DOOR
+from app.access import DOOR, GOING_BACK
 from app.extensions import N_
 from app.models import ENTITIES, Change, ChangeSet, Invoice, Staff
 from app.past import AT_ONCE, COLUMNS, Net, nets, with_custom
@@ -80,7 +80,11 @@ def undo(session, change_set_id, *, why=None, root=None, progress=lambda done, t
     """
     with ledger.new_change_set(session, door="undo", why=why, undoes_id=change_set_id) as own:
         undoing = _Undoing(session, change_set_id, own, root, progress)
-        undoing.run()
+        session.info[GOING_BACK] = True  # what stood before is brought back, and nothing new follows from it
+        try:
+            undoing.run()
+        finally:
+            del session.info[GOING_BACK]
         if not undoing.restored:
             ledger.drop_empty_change_set(session, own)
     session.expire_all()

@@ -236,9 +236,10 @@ def belong_to_both(session, opened):
     """Give each department for good the sight of foreign customers on which it opened work.
 
     `opened`: dicts of department_id, company_id, contact_id. Only what persons open counts: the system moves rows for
-    them, it opens nothing. To see is all it gives: nobody can give himself the right to edit by opening a deal.
+    them and opens nothing, nor does an undo. To see is all it gives: nobody can give himself the right to edit by
+    opening a deal.
     """
-    if access.principal_of(session).is_system:
+    if access.principal_of(session).is_system or session.info.get(access.GOING_BACK):
         return
     for column, entity in CUSTOMERS.items():
         wanted = {(row[column], row["department_id"]) for row in opened if row.get(column) is not None}
