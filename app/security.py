@@ -590,8 +590,12 @@ LINK_HOLDS = timedelta(hours=1)
 
 
 def find_by_name(session, username):
-    """The active account with this name or mail address, or None."""
+    """The active account with this name or mail address and a password of ours, or None.
+
+    Who comes in from a directory has none, and gets none by mail: it would outlive his place in the directory.
+    """
     by_name = select(User).where((User.username == username) | (User.email == username), User.active)
+    by_name = by_name.where(User.password.is_not(None))
     return session.scalars(by_name.order_by(User.username != username)).first()
 
 

@@ -68,6 +68,12 @@ def knows_password(user_id):
         )
 
 
+def method_of(user_id):
+    """How somebody whom `first_step` let in has come: "password" or "ldap"."""
+    with access.system_session("sign-in", door="sign-in", writes=False) as session:
+        return "password" if security.has_password(session, user_id) else directory.SOURCE
+
+
 def take_in(settings, person, *, adopts_by=None):
     """Let somebody in of whom a directory or provider has vouched; his account's id, or None."""
     today = datetime.now(settings.zone).date()

@@ -38,7 +38,7 @@ class SignIn(PageView):
         if user_id is None:
             error = gettext("This name and password do not belong together.")
             return render_template("auth/login.html", error=error, **shown), 401
-        return welcome(user_id, "password", target)
+        return welcome(user_id, door.method_of(user_id), target)
 
     @expose("/logout/", methods=["POST"])
     def logout(self):
@@ -66,7 +66,7 @@ class SecurityApi(base.TokenApi):
         user_id = check(username.strip(), password)  # `TooMany` is answered 429, see `views/errors.py`
         if user_id is None or next_step(user_id) is not None:
             return jsonify(message=gettext("This name and password do not belong together.")), 401
-        g.token = sessions.begin(user_id, kind="token", method="password", **who_knocks())
+        g.token = sessions.begin(user_id, kind="token", method=door.method_of(user_id), **who_knocks())
         told = {"access_token": create_access_token(identity=str(user_id), fresh=True)}
         if body.get("refresh"):
             told["refresh_token"] = create_refresh_token(identity=str(user_id))

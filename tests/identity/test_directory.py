@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from app import security
 from app.identity import directory, door
 from tests import databases
 from tests.peers import free_port
@@ -63,8 +64,6 @@ def test_a_change_of_groups_is_followed_at_the_next_sign_in(firm, set_to, signs_
 
 
 def test_what_was_given_by_hand_stays(firm, app, as_system, signs_in, account):
-    from app import security
-
     assert signs_in("alice")
     key = account("alice").id
     with as_system() as session:
@@ -150,8 +149,6 @@ def test_who_has_no_mapped_group_left_is_shut_out_and_comes_back_with_one(firm, 
 
 
 def test_whom_people_shut_out_stays_out(firm, as_system, signs_in, account):
-    from app import security
-
     assert signs_in("alice")
     key = account("alice").id
     with as_system() as session:
@@ -260,8 +257,6 @@ def test_while_it_is_down_local_accounts_come_in_if_they_may(down, signs_in):
 def test_the_break_glass_account_always_comes_in_and_each_time_is_noted(
     down, app, as_system, signs_in, account
 ):
-    from app import security
-
     down(LOCAL_SIGN_IN=False)
     key = account("admin").id
     with as_system() as session:
@@ -277,10 +272,26 @@ def test_the_break_glass_account_always_comes_in_and_each_time_is_noted(
 def test_the_break_glass_account_comes_in_beside_a_directory_that_stands(
     firm, set_to, as_system, signs_in, account
 ):
-    from app import security
-
     set_to(**firm.settings(LOCAL_SIGN_IN=False))
     key = account("admin").id
     with as_system() as session:
         security.mark_break_glass(session, key, True)
     assert signs_in("admin", "demo") and not signs_in("agent", "demo") and signs_in("alice")
+
+
+def test_whose_password_is_the_directorys_gets_none_by_mail_and_need_not_renew_any(
+    firm, set_to, client_for, as_system, account
+):
+    set_to(**firm.settings(PASSWORD_DAYS=1, MAIL_HOST="mail.example"))
+    client = client_for("alice", PASSWORD)
+    assert "Set a new password" not in client.get("/account/")
+    key = account("alice").id
+    with as_system() as session:
+        assert security.find_by_name(session, "alice") is None
+        assert security.find_by_name(session, "agent") is not None
+        (how,) = [
+            event.details["method"]
+            for event, _ in security.events_of(session, key, 9)
+            if event.kind == "signed in"
+        ]
+    assert how == "ldap"

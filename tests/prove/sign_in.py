@@ -401,6 +401,12 @@ def second_factor_reset_by_it(house):
     house.admin.post(f"/sign-ins/{house.person_id}/reset-second-factor")
 
 
+def second_factor_required_of_the_role(house):
+    house.admin.get("/account/")
+    house.admin.post("/sign-ins/required-roles", {"roles": "support"})
+    house.admin.post("/sign-ins/required-roles", {})
+
+
 def lain_idle(house):
     return timedelta(minutes=house.app.config["SETTINGS"].SESSION_IDLE_MINUTES, seconds=1)
 
@@ -452,6 +458,7 @@ ENDINGS = (
     shut_out_by_command,
     shut_out_in_the_staff_form,
     second_factor_reset_by_it,
+    second_factor_required_of_the_role,
     lain_idle,
     too_old_although_in_use,
     signed_in_anew_in_the_same_browser,
