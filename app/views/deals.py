@@ -237,7 +237,7 @@ class DealView(BoardRoutes, RecordView):
         deal = self._to_price(pk)
         typed = {name: request.form.get(name, "").strip() for name in LINE_FIELDS}
         try:
-            deals.add_line(deal, **self._line(typed))
+            deals.add_line(deal, **self._typed_line(typed))
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()
@@ -266,7 +266,7 @@ class DealView(BoardRoutes, RecordView):
         deal = self.find(pk)
         return deal if may_price(deal) else abort(403)
 
-    def _line(self, typed):
+    def _typed_line(self, typed):
         """What was typed into the line form, as the rule wants it; an empty field leaves the product's value."""
         product = self._product(typed["product"])
         percent = typed_number(typed["discount"], 2, field="discount")

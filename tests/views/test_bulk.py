@@ -248,3 +248,13 @@ def test_contacts_are_added_to_a_campaign(people, client_for, as_system, app, mo
     with as_system() as session:
         members = session.scalars(select(CampaignMember).where(CampaignMember.campaign_id == other)).all()
         assert len(members) == 4 and session.get(Campaign, other)
+
+
+def test_a_field_of_deals_is_looked_at_before_it_is_set(as_system, client_for):
+    with as_system() as session:
+        key = world.deal(session).id
+    client = client_for("rep.north")
+    sent = {"selection": f"ids:{key}", "deed": "edit", "set": "notes", "notes": "Call before noon"}
+    assert "Call before noon" in client.post("/deals/bulk/edit", sent, 200)
+    client.post("/deals/bulk/edit", sent | {"confirm": "y", "expected": "1"})
+    assert "Call before noon" in client.get(f"/deals/{key}")
