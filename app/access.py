@@ -770,8 +770,6 @@ STANDING = {
     "ticket": ("position",),
     "activity": (),
     "campaign": ("starts_on", "ends_on"),
-    "product": ("price", "is_active"),
-    "staff": ("left_on", "language"),
 }
 
 

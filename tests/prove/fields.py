@@ -103,6 +103,7 @@ def prove(engine, fields):
         started = time.monotonic()
         house = House(app)
         for entity, name in fields:
+            print(f"{engine}: {entity}.{name}", file=sys.stderr, flush=True)
             Walk(house, outcome, entity, name).all()
             outcome.fields += 1
         outcome.seconds = time.monotonic() - started
@@ -641,8 +642,9 @@ class Walk:
 
 def _answer(page, name):
     """What it says but for the name; JSON in one order."""
-    text = (page.html if page.response.is_json else page.text).replace(name, "@")
-    return json.dumps(json.loads(text), sort_keys=True) if page.response.is_json else text
+    if page.response.is_json:
+        return json.dumps(json.loads(page.html.replace(name, "@")), sort_keys=True)
+    return page.text.replace(name, "@") if page.is_html else "a file"
 
 
 def _plain(value):

@@ -8,6 +8,7 @@ from app.models import Campaign, CampaignMember, ChangeSet, Contact, Job, Tag, T
 from app.rules import bulk_work
 from tests import factories
 from tests.databases import on_both_engines
+from tests.rules import world
 
 
 @pytest.fixture
