@@ -164,6 +164,29 @@ def held(grants, *, person_id, department_id, below, via=None):
     return tuple(found)
 
 
+def covers(own, given):
+    """Whether these grants hold everything that others would give: each verb, on each row, with each field open.
+
+    Own rows elsewhere than in a department are covered only by who reaches all rows: they may lie anywhere.
+    """
+    return all(_is_covered(own, verb, grant) for grant in given for verb in grant.verbs)
+
+
+def _is_covered(own, verb, given):
+    kept, near = {*given.hidden, *given.read_only}, set()
+    for grant in own:
+        if grant.entity != given.entity or verb not in grant.verbs or grant.owners is not None:
+            continue
+        closes = {*grant.hidden} if verb == "see" else {*grant.hidden, *grant.read_only}
+        is_as_open = closes <= (kept if verb != "see" else {*given.hidden})
+        if not is_as_open or grant.condition not in (None, given.condition):
+            continue
+        if grant.departments is None:
+            return True
+        near.update(grant.departments)
+    return given.owners is None and given.departments is not None and near >= set(given.departments)
+
+
 @dataclass(frozen=True)
 class Principal:
     """For whom a session works: a person with roles in departments, or the system itself."""
@@ -183,6 +206,8 @@ class Principal:
     custom_fields: tuple = field(default=(), repr=False, compare=False)  # how their definitions stood just now
     grants: tuple = field(default=(), repr=False)  # Held, each once
     shared: frozenset = frozenset()  # (verb, entity) of what others have shared with him
+    acts_for: tuple = ()  # (person, his name, last day) of those whose deputy he is today
+    gives: tuple = ()  # (department, roles) that he may let others hold, where he holds no accounts; see `covers`
     today: date | None = None  # the day on which deputies and shares were looked up
 
     # What Flask-Login asks of whoever is signed in.
@@ -221,6 +246,18 @@ class Principal:
                 return None
             found.update(grant.departments or ())
         return frozenset(found)
+
+    def arranges(self, entity):
+        """The departments whose memberships or deputies he may write of his own right; None for all."""
+        own = [one for one in self.own_grants if one.entity == entity and "add" in one.verbs and one.owners is None]
+        if any(grant.departments is None for grant in own):
+            return None
+        return frozenset(key for grant in own for key in grant.departments)
+
+    @property
+    def own_grants(self):
+        """What he holds himself, not as the deputy of another."""
+        return [grant for grant in self.grants if grant.via is None or grant.via.person_id is None]
 
     # ---- fields
 
@@ -386,11 +423,47 @@ def allowed(principal, verb, model, row=None):
             return _of_departments(principal, verb, row)
         return EVERY_ROW if may else NO_ROW
     within = _either([_granted(principal, verb, entity, row), _shared(principal, verb, entity, row)])
+    if model in (models.Membership, models.Deputy) and verb != "see" and within is not NO_ROW:
+        within = _both(within, _no_more_than_held(principal, verb, model, row))
     for subject in getattr(model, "__subjects__", ()):
         column = getattr(row, f"{subject}_id")
         seen = _leads_to_allowed(principal, "see", ENTITIES[subject], column)
         within = _both(within, seen if seen is EVERY_ROW else or_(column.is_(None), seen))
     return within
+
+
+def _no_more_than_held(principal, verb, model, row):
+    """Memberships and deputies that somebody without the accounts may write: nobody gets more by it than he holds.
+
+    The people are of his own departments (he may send away whoever else was taken in); what he holds as a deputy does
+    not count. A deputy gets all that the other holds, and what was shared with that one.
+    """
+    if principal.may("edit", "account"):
+        return EVERY_ROW
+    near = principal.arranges(model.__tablename__)
+    staff = models.Staff.__table__.alias()
+    people = select(staff.c.id) if near is None else select(staff.c.id).where(staff.c.department_id.in_(sorted(near)))
+    if model is models.Membership:
+        gives = and_(_gives(principal, row), row.source == "local")
+        return gives if verb == "delete" else and_(gives, row.owner_id.in_(people))
+    if verb == "delete":
+        return row.owner_id.in_(people)
+    held, shares = models.Membership.__table__.alias(), models.Share.__table__.alias()
+    is_open = or_(shares.c.until_on.is_(None), shares.c.until_on >= principal.today)
+    seen = _through_record(principal, "see", models.Share, shares.c)
+    lends = or_(and_(shares.c.may == "see", seen), _through_record(principal, "add", models.Share, shares.c))
+    return and_(
+        row.owner_id.in_(people),
+        row.deputy_id.in_(people),
+        ~exists().where(held.c.owner_id == row.owner_id, ~_gives(principal, held.c)),
+        ~exists().where(shares.c.to_staff_id == row.owner_id, is_open, ~lends),
+    )
+
+
+def _gives(principal, row):
+    """That a membership is one of those that the principal may let others hold."""
+    pairs = [and_(row.department_id == key, row.role.in_(names)) for key, names in principal.gives]
+    return or_(*pairs) if pairs else NO_ROW
 
 
 def _granted(principal, verb, entity, row):

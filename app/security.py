@@ -7,6 +7,7 @@ import hashlib
 import re
 import secrets
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -129,12 +130,29 @@ def _fields(said, column):
     return select(getattr(func, said)(column)).scalar_subquery()
 
 
-def _principal(session, user_id, row, only=None):
+def principal_in(session, user_id, firm=None):
+    """The person as this very session has the rows of rights, saved or not; None when he cannot sign in."""
+    row = session.execute(_person(), {"user_id": user_id}).first()
+    return None if row is None else _principal(session, user_id, row, firm=firm)
+
+
+def everybody(session):
+    """Id -> principal of all who can sign in, as this session has the rows of rights."""
+    firm = _firm(session)
+    ids = session.scalars(select(User.id).join(Staff, Staff.id == User.id).where(User.active).order_by(User.id)).all()
+    return {key: principal_in(session, key, firm) for key in ids}
+
+
+def _firm(session):
+    """What all principals are made with: the tree of departments, the firm's own roles, the day."""
+    return tree_of(session), composed_roles(session), _today()
+
+
+def _principal(session, user_id, row, only=None, firm=None):
     password_hash, username, name, title, department_id, language, *_ = row
-    tree, composed, today = tree_of(session), composed_roles(session), _today()
-    persons = {user_id: None}
-    if only is None:
-        persons |= {owner_id: ends_on for owner_id, ends_on in _stood_in_for(session, user_id, today)}
+    tree, composed, today = firm or _firm(session)
+    acts_for = () if only is not None else tuple(map(tuple, _stood_in_for(session, user_id, today)))
+    persons = {user_id: None} | {owner_id: ends_on for owner_id, _, ends_on in acts_for}
     grants = access.held(
         roles.EVERYONE, person_id=user_id, department_id=department_id, below=under(tree, department_id)
     )
@@ -155,7 +173,7 @@ def _principal(session, user_id, row, only=None):
         names.append(role)
         departments.add(its_department)
     departments = frozenset(departments - {None})
-    return access.Principal(
+    principal = access.Principal(
         id=user_id,
         username=username,
         name=name or username,
@@ -170,8 +188,34 @@ def _principal(session, user_id, row, only=None):
         grants=tuple(dict.fromkeys(grants)),
         shared=_shared(session, tuple(persons), departments, today),
         today=today,
-        custom_fields=tuple(row[-3:]),
+        acts_for=acts_for,
     )
+    return replace(principal, gives=_gives(principal, tree, composed))
+
+
+def _gives(principal, tree, composed):
+    """(department, roles) that he may let others hold there: those of which he holds all himself."""
+    near = principal.arranges("membership")
+    if near == frozenset() or principal.may("edit", "account"):
+        return ()
+    own, found = principal.own_grants, []
+    for key in sorted(set(_keys(tree)) if near is None else near):
+        names = [
+            name
+            for name in (*roles.ROLES, *composed)
+            if access.covers(
+                own,
+                access.held(
+                    roles.grants_of(name, composed), person_id=None, department_id=key, below=under(tree, key)
+                ),
+            )
+        ]
+        found.append((key, tuple(names)))
+    return tuple(found)
+
+
+def _keys(tree):
+    return [key for children in tree.values() for key in children]
 
 
 def _memberships(session, persons):
@@ -186,12 +230,12 @@ def _memberships(session, persons):
 
 
 def _stood_in_for(session, user_id, today):
-    """(person, last day) of those whom this one stands in for on a day. What they hold as deputies is not passed on."""
+    """(person, name, last day) of those for whom this one acts. What they hold as deputies is not passed on."""
     return session.execute(
-        select(Deputy.owner_id, func.max(Deputy.ends_on))
-        .join(User, User.id == Deputy.owner_id)
+        select(Deputy.owner_id, Staff.name, func.max(Deputy.ends_on))
+        .join(Staff, Staff.id == Deputy.owner_id)
         .where(Deputy.deputy_id == user_id, Deputy.starts_on <= today, Deputy.ends_on >= today)
-        .group_by(Deputy.owner_id)
+        .group_by(Deputy.owner_id, Staff.name)
         .order_by(Deputy.owner_id)
     ).all()
 

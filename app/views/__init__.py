@@ -24,15 +24,16 @@ from app.views.home import HomeView
 from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
+from app.views.members import DeputyView, MembershipView
 from app.views.openid import OpenIdView
 from app.views.reads import ReadView
 from app.views.reports import ReportView
 from app.views.second_factors import SecondFactorView, SecondStepView
+from app.views.roles import RoleView
 from app.views.settings import (
     DepartmentView,
     PipelineView,
     ProductView,
-    RoleView,
     StaffView,
     StageView,
     TagView,
@@ -72,6 +73,7 @@ MENU_MORE = [
     Entry(StageView, N_("Stages"), "columns", "/stages/", "edit"),
     Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
+    Entry(MembershipView, N_("Members"), "users", "/memberships/", "edit"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
     Entry(SignInsView, N_("Sign-in"), "lock", "/sign-ins/"),
     Entry(GroupMappingView, N_("Group mappings"), "sitemap", "/group-mappings/"),
@@ -84,7 +86,7 @@ MENU_MORE = [
     Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
 # Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
-OFF_MENU = [HomeView, ImportView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
+OFF_MENU = [HomeView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
 # Open to whoever is not signed in yet.
 DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]

@@ -1,19 +1,19 @@
-"""What IT and the heads set up: products, taxes, pipelines, departments, staff with their accounts, and the roles."""
+"""What IT and the heads set up: products, taxes, pipelines, departments, staff with their accounts."""
 
 from flask import current_app, flash, g, redirect, request
 from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import func, select
+from sqlalchemy import select
 from wtforms import BooleanField, PasswordField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app import access, roles, security
 from app.extensions import N_, db
-from app.models import Deal, Department, Membership, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
+from app.models import Deal, Department, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
 from app.rules import RuleBroken, passwords
-from app.views import accounts, custom_values, forms
-from app.views.base import PageView, allows, expose
+from app.views import accounts, custom_values, forms, members, previews
+from app.views.base import allows, expose
 from app.views.companies import box
 from app.views.reading import today
 from app.views.records import RecordView
@@ -145,6 +145,36 @@ class DepartmentView(RecordView):
             same = select(Department.id).where(Department.name == row.name, Department.id != (row.id or 0))
             if db.session.scalar(same) is not None:
                 raise RuleBroken(N_("There is a department of this name already."), field="name")
+
+    @expose("/<int:pk>/edit", methods=["GET", "POST"])
+    @allows("edit")
+    def edit(self, pk):
+        """Elsewhere in the tree other roles reach it: what that does is looked at first."""
+        return self._hang_elsewhere(pk) or super().edit(pk)
+
+    def _hang_elsewhere(self, pk):
+        if request.method == "GET":
+            return None
+        row = self.find(pk)
+        form = self.form(row, request.form)
+        above = form.parent_id.data
+        if form.version.data != str(row.version) or above == row.parent_id or not form.validate():
+            return None
+        try:
+            form.apply(row)
+            self.before_save(row, form)
+            db.session.rollback()
+            if previews.is_looked_at():
+                return None
+        except RuleBroken as error:
+            self._put_on_form(error, form)
+            return self._form_page(form, self.find(pk), status=422)
+
+        def change(session):
+            session.get(Department, pk).parent_id = above
+
+        title = gettext("Move: %(department)s", department=self.find(pk))
+        return previews.page(self, change, title=title, back=request.path)
 
     def around(self, row):
         below = box(
@@ -289,9 +319,41 @@ class StaffView(RecordView):
                 db.session, user, form.password.data, company=company, keep=keep, must_change=True
             )
 
+    @expose("/<int:pk>/edit", methods=["GET", "POST"])
+    @allows("edit")
+    def edit(self, pk):
+        """A move to another department takes rights along: what it does is looked at first."""
+        return self._move(pk) or super().edit(pk)
+
+    def _move(self, pk):
+        """The look at what a move does, unless nothing moves or it was looked at."""
+        if request.method == "GET":
+            return None
+        row = self.find(pk)
+        form = self.form(row, request.form)
+        place = form.department_id.data
+        if form.version.data != str(row.version) or place == row.department_id or not form.validate():
+            return None
+        try:
+            if form.password.data:
+                raise RuleBroken(N_("Set a new password on its own, not with a move."), field="password")
+            if previews.is_looked_at():
+                return None
+
+            def change(session):
+                session.get(Staff, pk).department_id = place
+
+            title = gettext("Move: %(person)s", person=row)
+            return previews.page(self, change, title=title, back=request.path)
+        except RuleBroken as error:
+            self._put_on_form(error, form)
+            return self._form_page(form, self.find(pk), status=422)
+
     def around(self, row):
         team = box(N_("Reports to this person"), Staff, Staff.reports_to_id == row.id, order=Staff.name)
-        boxes = [team, self._sign_in_box(row)] if g.principal.may("see", "account") else [team]
+        boxes = [*members.boxes_of(row), team]
+        if g.principal.may("see", "account"):
+            boxes.append(self._sign_in_box(row))
         return {"boxes": boxes, "subtitle": row.job_title, "may_delete": False}
 
     def _sign_in_box(self, row):
