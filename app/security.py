@@ -132,7 +132,7 @@ def _fields(said, column):
 
 def principal_in(session, user_id, firm=None):
     """The person as this very session has the rows of rights, saved or not; None when he cannot sign in."""
-    row = session.execute(_person(), {"user_id": user_id}).first()
+    row = session.execute(_by_id(), {"user_id": user_id}).first()
     return None if row is None else _principal(session, user_id, row, firm=firm)
 
 

@@ -196,6 +196,10 @@ class Client:
             return self.get(target, query_string=data)
         return self.post(target, data, status=status, follow=follow)
 
+    def look_and_save(self, page, action, **values):
+        """Fill in a form that says first what it would do, and save what was looked at."""
+        return self.submit(self.submit(page, action, status=200, **values), action)
+
     def api(self, method, url, status=200, **more):
         """A call of the JSON interface with the session's cookie; writing calls carry the CSRF token."""
         headers = dict(more.pop("headers", {}))

@@ -175,7 +175,8 @@ def test_what_happens_to_an_account_is_written_down(app, client_for, as_system):
         user_id = session.scalar(select(security.User.id).filter_by(username="agent"))
     admin = client_for("admin")
     form = f"/staff/{user_id}/edit"
-    admin.submit(form, form, role_names=["support", "reader"], password="three calm otters")
+    admin.look_and_save(form, form, role_names=["support", "reader"])
+    admin.submit(form, form, password="three calm otters")
     with as_system() as session:
         events = session.scalars(
             select(AccountEvent).filter_by(user_id=user_id).order_by(AccountEvent.id)

@@ -8,10 +8,11 @@ from wtforms import BooleanField, PasswordField, SelectMultipleField, StringFiel
 from wtforms.validators import InputRequired, Length, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app import access, roles, security
+from app import access, security
 from app.extensions import N_, db
 from app.models import Deal, Department, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
 from app.rules import RuleBroken, passwords
+from app.rules import members as members_rules
 from app.views import accounts, custom_values, forms, members, previews
 from app.views.base import allows, expose
 from app.views.companies import box
@@ -198,8 +199,7 @@ class AccountFields:
         lazy_gettext("E-mail"), [InputRequired(), Length(max=320), forms.storable, forms.email]
     )
     role_names = SelectMultipleField(
-        lazy_gettext("Roles"),
-        choices=[(name, name) for name in roles.ROLES],
+        lazy_gettext("Roles in this department"),
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
     )
@@ -255,6 +255,7 @@ class StaffView(RecordView):
             }
         )
         form = kind(formdata, obj=row, data={**account, **custom_values.data_of(self.entity, row)})
+        form.role_names.choices = [(name, name) for name in members_rules.names_of_roles(db.session)]
         if formdata is None:
             form.version.data = str(row.version or "")
         return self.prepare(form, row, formdata)
@@ -322,28 +323,31 @@ class StaffView(RecordView):
     @expose("/<int:pk>/edit", methods=["GET", "POST"])
     @allows("edit")
     def edit(self, pk):
-        """A move to another department takes rights along: what it does is looked at first."""
-        return self._move(pk) or super().edit(pk)
+        """A move to another department, or other roles there: what it does is looked at first."""
+        return self._look(pk) or super().edit(pk)
 
-    def _move(self, pk):
-        """The look at what a move does, unless nothing moves or it was looked at."""
+    def _look(self, pk):
+        """The look at what other rights do, unless they stay or it was looked at."""
         if request.method == "GET":
             return None
         row = self.find(pk)
         form = self.form(row, request.form)
-        place = form.department_id.data
-        if form.version.data != str(row.version) or place == row.department_id or not form.validate():
+        place, names = form.department_id.data, form.role_names.data or []
+        stays = place == row.department_id and set(names) == set(security.roles_of(db.session, pk))
+        if stays or form.version.data != str(row.version) or not form.validate():
             return None
         try:
             if form.password.data:
-                raise RuleBroken(N_("Set a new password on its own, not with a move."), field="password")
+                raise RuleBroken(N_("A new password is set on its own, not with other rights."), field="password")
             if previews.is_looked_at():
                 return None
 
             def change(session):
                 session.get(Staff, pk).department_id = place
+                session.flush()
+                security.set_roles(session, pk, names)
 
-            title = gettext("Move: %(person)s", person=row)
+            title = gettext("What other rights of %(person)s would change", person=row)
             return previews.page(self, change, title=title, back=request.path)
         except RuleBroken as error:
             self._put_on_form(error, form)
@@ -381,25 +385,3 @@ class StaffView(RecordView):
 
 def _settings():
     return current_app.config["SETTINGS"]
-
-
-REACHES = {
-    roles.OWN: N_("own rows"),
-    roles.DEPARTMENT: N_("own department"),
-    roles.BELOW: N_("department and all below"),
-    roles.ALL: N_("everything"),
-}
-
-
-class RoleView(PageView):
-    """Who may do what: the table of roles as it stands in the code, with how many hold each."""
-
-    entity = "account"
-    route_base = "/roles"
-
-    @expose("/")
-    @allows("see")
-    def list(self):
-        counted = select(Membership.role, func.count(Membership.owner_id.distinct())).group_by(Membership.role)
-        holders = dict(db.session.execute(counted).all())
-        return self.page("settings/roles.html", roles=roles.ROLES, reaches=REACHES, holders=holders)

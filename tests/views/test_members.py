@@ -201,3 +201,4 @@ def test_a_move_of_a_person_or_department_is_looked_at_first(client_for, as_syst
     admin.submit(preview, path)
     with as_system() as session:
         assert session.get(Staff, ids["rep.north"]).department_id == ids["South"]
+
