@@ -425,11 +425,25 @@ def allowed(principal, verb, model, row=None):
     within = _either([_granted(principal, verb, entity, row), _shared(principal, verb, entity, row)])
     if model in (models.Membership, models.Deputy) and verb != "see" and within is not NO_ROW:
         within = _both(within, _no_more_than_held(principal, verb, model, row))
+    for _subject, seen in subjects_of(principal, model, row):
+        within = _both(within, seen)
+    return within
+
+
+def subjects_of(principal, model, row):
+    """(what a row speaks of, the condition that the principal sees it or that there is none) of each of its subjects."""
     for subject in getattr(model, "__subjects__", ()):
         column = getattr(row, f"{subject}_id")
         seen = _leads_to_allowed(principal, "see", ENTITIES[subject], column)
-        within = _both(within, seen if seen is EVERY_ROW else or_(column.is_(None), seen))
-    return within
+        yield subject, seen if seen is EVERY_ROW else or_(column.is_(None), seen)
+
+
+def grounds_of(principal, verb, model, row):
+    """(grant, that it reaches the row, that its condition holds) of each grant: the parts of which `allowed` is made."""
+    entity = model.__tablename__
+    for grant in principal.grants_for(verb, entity):
+        holds = CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW
+        yield grant, _reach([grant], row), holds
 
 
 def _no_more_than_held(principal, verb, model, row):
