@@ -431,7 +431,7 @@ def allowed(principal, verb, model, row=None):
 
 
 def subjects_of(principal, model, row):
-    """(what a row speaks of, the condition that the principal sees it or that there is none) of each of its subjects."""
+    """(what a row speaks of, that the principal sees it or that there is none) of each of its subjects."""
     for subject in getattr(model, "__subjects__", ()):
         column = getattr(row, f"{subject}_id")
         seen = _leads_to_allowed(principal, "see", ENTITIES[subject], column)
@@ -439,7 +439,7 @@ def subjects_of(principal, model, row):
 
 
 def grounds_of(principal, verb, model, row):
-    """(grant, that it reaches the row, that its condition holds) of each grant: the parts of which `allowed` is made."""
+    """(grant, that it reaches the row, that its condition holds) of each grant: the parts that `allowed` joins."""
     entity = model.__tablename__
     for grant in principal.grants_for(verb, entity):
         holds = CONDITIONS[entity, grant.condition](row) if grant.condition else EVERY_ROW

@@ -170,7 +170,7 @@ def test_no_deed_goes_by_get(app):
 
 
 def test_addresses_are_plural_and_in_kebab_case(app):
-    singular = {"staff", "login", "logout", "account", "static", "api", "trash"}
+    singular = {"staff", "login", "logout", "account", "static", "api", "trash", "why"}
     for rule in app.url_map.iter_rules():
         words = [word for word in rule.rule.strip("/").split("/") if word and "<" not in word]
         for word in words:
@@ -326,3 +326,13 @@ def test_ids_are_never_given_twice(session):
     rows = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).all()
     without = {name for name, statement in rows if statement and "AUTOINCREMENT" not in statement}
     assert without & set(ENTITIES) == {"staff"}  # whose id is that of the account
+
+
+def test_every_verb_and_entity_of_the_table_of_roles_has_a_word():
+    from app.views import words
+
+    assert set(words.ENTITIES) == set(roles.VERBS)
+    assert set(words.VERBS) == {verb for verbs in roles.VERBS.values() for verb in verbs}
+    from app.access import CONDITIONS
+
+    assert set(words.CONDITIONS) == {name for _, name in CONDITIONS}

@@ -4,12 +4,22 @@ from sqlalchemy import func, select
 
 from app import access, roles
 from app.extensions import N_
-from app.models import ENTITIES, ComposedRole, Exact, Membership, Staff
+from app.models import ENTITIES, ComposedRole, Exact, GroupMapping, Membership, SecondFactorRule, Staff
 from app.rules import RuleBroken, values
 
 REACHES = (roles.OWN, roles.DEPARTMENT, roles.BELOW, roles.ALL)
 # What tells of all rights, and so stays with the house's own role for it.
-KEPT = {"account": ("see", "edit"), "role": ("add", "edit", "delete")}
+KEPT = {
+    "account": ("see", "edit"),
+    "role": ("add", "edit", "delete"),
+    "group_mapping": ("see", "add", "edit", "delete", "export"),
+    "second_factor_rule": ("see", "add", "edit", "delete"),
+    # Everybody's own.
+    "own_account": ("see", "edit"),
+    "second_factor": ("see", "edit"),
+    "api_key": ("see", "add", "delete"),
+}
+NAMING = (GroupMapping, SecondFactorRule)  # what else speaks of a role by its name
 WRITING = ("add", "edit")
 WITH_FIELDS = (*roles.BUSINESS, "product", "staff")  # whose fields a role may hide
 
@@ -71,7 +81,8 @@ def save(session, row, *, name, description, grants):
     if before not in (None, name):
         with session.no_autoflush:
             held = session.scalars(select(Membership).where(Membership.role == before)).all()
-        for one in held:
+            named = [row for kind in NAMING for row in session.scalars(select(kind).where(kind.role == before))]
+        for one in (*held, *named):
             one.role = name
         session.flush()
     return row
@@ -156,5 +167,8 @@ def remove(session, row):
             role=row.name,
             people=", ".join(str(one) for one in people[:10]) + (" …" if len(people) > 10 else ""),
         )
+    for kind in NAMING:
+        if session.scalar(select(kind.id).where(kind.role == row.name).limit(1)) is not None:
+            raise RuleBroken(N_("“%(role)s” is named in the rules of sign-in; take it out there first."), role=row.name)
     session.delete(row)
     session.flush()

@@ -1,7 +1,7 @@
 """Why somebody may see a record, or may not: told from his grants, each asked of the database for this very row.
 
-The parts are those of which `access.allowed` makes the rule of sight (`grounds_of`, `subjects_of`, shares); nothing here
-decides anything anew.
+The parts are those of which `access.allowed` makes the rule of sight (`grounds_of`, `subjects_of`, shares); nothing
+here decides anything anew.
 """
 
 from dataclasses import dataclass, field

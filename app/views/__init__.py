@@ -28,8 +28,8 @@ from app.views.members import DeputyView, MembershipView
 from app.views.openid import OpenIdView
 from app.views.reads import ReadView
 from app.views.reports import ReportView
-from app.views.second_factors import SecondFactorView, SecondStepView
 from app.views.roles import RoleView
+from app.views.second_factors import SecondFactorView, SecondStepView
 from app.views.settings import (
     DepartmentView,
     PipelineView,
@@ -42,6 +42,7 @@ from app.views.settings import (
 from app.views.sign_in import SecurityApi, SignIn
 from app.views.sign_ins import SignInsView
 from app.views.tickets import TicketView
+from app.views.why import WhyView
 
 
 class Entry(NamedTuple):
@@ -75,6 +76,7 @@ MENU_MORE = [
     Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
     Entry(MembershipView, N_("Members"), "users", "/memberships/", "edit"),
     Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+    Entry(WhyView, N_("Who may see it"), "eye", "/why/", "edit"),
     Entry(SignInsView, N_("Sign-in"), "lock", "/sign-ins/"),
     Entry(GroupMappingView, N_("Group mappings"), "sitemap", "/group-mappings/"),
     Entry(CustomFieldView, N_("Custom fields"), "clipboard-list", "/custom-fields/", "edit"),

@@ -10,7 +10,7 @@ from flask_babel import gettext
 from app import access
 from app.extensions import db
 from app.rules import rights
-from app.views.words import ENTITIES, VERBS, field_name
+from app.views.words import entity_name, field_name, verb_name
 
 NOT_KEPT = {"csrf_token", "stamp"}
 
@@ -64,10 +64,10 @@ def _line(line):
     fields = [gettext("hides %(field)s", field=field_name(line.entity, name)) for name in line.fields_closed]
     fields += [gettext("shows %(field)s", field=field_name(line.entity, name)) for name in line.fields_opened]
     return {
-        "entity": gettext(ENTITIES[line.entity]),
+        "entity": entity_name(line.entity),
         "gained": {"rows": line.gained, "samples": line.gained_samples},
         "lost": {"rows": line.lost, "samples": line.lost_samples},
-        "verbs_gained": ", ".join(gettext(VERBS[verb]) for verb in line.verbs_gained),
-        "verbs_lost": ", ".join(gettext(VERBS[verb]) for verb in line.verbs_lost),
+        "verbs_gained": ", ".join(verb_name(verb) for verb in line.verbs_gained),
+        "verbs_lost": ", ".join(verb_name(verb) for verb in line.verbs_lost),
         "fields": ", ".join(fields),
     }

@@ -29,6 +29,11 @@ ENTITIES = {
     "deputy": N_("Deputies"),
     "role": N_("Roles"),
     "share": N_("Shared records"),
+    "group_mapping": N_("Group mappings"),
+    "second_factor_rule": N_("Rules of second factors"),
+    "own_account": N_("One's own account"),
+    "second_factor": N_("One's own second factor"),
+    "api_key": N_("One's own API keys"),
     "import_mapping": N_("Mappings of imports"),
     "job": N_("Jobs"),
     "outbox_message": N_("Outgoing messages"),
@@ -54,6 +59,7 @@ VERBS = {
     "issue": N_("issue"),
     "pay": N_("record payments"),
     "undo": N_("take back"),
+    "trace": N_("trace a file"),
 }
 REACHES = {
     roles.OWN: N_("own rows"),
