@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from app import access, roles, throttle
+from app import access, in_hand, roles, throttle
 from app.extensions import N_, Session, db
 from app.models import (
     ENTITIES,
@@ -615,9 +615,16 @@ def mark_break_glass(session, user_id, is_marked):
         session.execute(delete(BreakGlass).where(BreakGlass.user_id == user_id))
 
 
-def set_active(session, user_id, active, *, today):
-    """Let the account sign in, or no longer; who is shut out has left on that day."""
+def set_active(session, user_id, active, *, today, at_once=False):
+    """Let the account sign in, or no longer; who is shut out has left on that day.
+
+    Whoever has work in hand hands it over first: else StillInHand (`rules/handing_over.py`). `at_once` closes the door
+    all the same; he has left only when his work is handed over.
+    """
     user = session.get(User, user_id)
+    work = in_hand.work_of(session, user_id, today) if not active else {}
+    if work and not at_once and user.active:
+        raise in_hand.StillInHand(work)
     if bool(user.active) != active:
         user.active = active
         marks = ExternalAccount.__table__  # this decision stands above the directory's of before
@@ -625,7 +632,7 @@ def set_active(session, user_id, active, *, today):
         session.connection().execute(forgotten, execution_options={access.DOOR: True})
     staff = session.get(Staff, user_id)
     if staff is not None:
-        staff.left_on = None if active else staff.left_on or today
+        staff.left_on = None if active or (work and staff.left_on is None) else staff.left_on or today
 
 
 # --------------------------------------------------------------------------------------------- forgotten passwords

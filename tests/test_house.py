@@ -26,7 +26,8 @@ APP = ROOT / "app"
 LAYERS = [
     {"extensions", "roles", "formats"},
     {"models"},
-    {"security", "sessions", "throttle", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"},
+    {"security", "sessions", "throttle", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"}
+    | {"in_hand"},
     {"identity"},
     {"rules"},
     {"figures", "documents", "exchange"},

@@ -11,11 +11,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app import access, create_app, security
+from app import access, create_app, in_hand, security
 from app.commands import CommandError
 from app.models import Department, Membership, Staff
 from app.roles import ROLES
-from app.rules import RuleBroken, passwords
+from app.rules import RuleBroken, handing_over, passwords
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
@@ -53,8 +53,16 @@ def add_arguments(parser):
     glass.add_argument("username")
     glass.add_argument("--off", action="store_true", help="take the mark away")
 
-    for deed, what in (("activate", "let someone sign in again"), ("deactivate", "shut someone out")):
-        deeds.add_parser(deed, help=what).add_argument("username")
+    deeds.add_parser("activate", help="let someone sign in again").add_argument("username")
+
+    deactivate = deeds.add_parser("deactivate", help="shut someone out; his open work is handed over")
+    deactivate.add_argument("username")
+    deactivate.add_argument(
+        "--hand-over",
+        metavar="TO",
+        help="to whom: a user name, “turns” (colleagues of each record's department) or “head” (its head)",
+    )
+    deactivate.add_argument("--at-once", action="store_true", help="close the door now; the work waits")
 
 
 def run(args, settings):
@@ -135,9 +143,31 @@ def activate(session, args, *, today):
 
 
 def deactivate(session, args, *, today):
-    """Shut an account out; its work stays."""
-    security.set_active(session, _account(session, args.username).id, False, today=today)
+    """Shut an account out; what its owner has in hand goes to others first, by the rule that is given."""
+    user = _account(session, args.username)
+    try:
+        if args.hand_over:
+            choice = _choice(session, args.hand_over)
+            chosen = dict.fromkeys(("*", *in_hand.CUSTOMERS), choice)
+            plan = handing_over.plan(session, user.id, chosen, today=today)
+            handing_over.hand_over(session, plan, today=today)
+            for name, counted in plan.counts():
+                print(f"  {name}: {', '.join(f'{count} {entity}' for entity, count in counted.items())}")
+        else:
+            security.set_active(session, user.id, False, today=today, at_once=args.at_once)
+    except in_hand.StillInHand as error:
+        raise CommandError(
+            f"{args.username} still has in hand: {error}. Say who takes it over: --hand-over TO; or --at-once."
+        )
+    except RuleBroken as error:
+        raise CommandError(str(error))
     print(f"{args.username} can no longer sign in.")
+
+
+def _choice(session, text):
+    if text in (handing_over.TURNS, handing_over.HEAD):
+        return handing_over.Choice(text)
+    return handing_over.Choice(handing_over.PERSON, _account(session, text).id)
 
 
 def break_glass(session, args, *, today):

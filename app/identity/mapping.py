@@ -93,10 +93,10 @@ def take_in(session, person, *, adopts_by=None, today):
 
 
 def shut_out(session, mark, *, today, why):
-    """Somebody whom the directory no longer knows, or no longer lets in: his account ends, his work stays."""
+    """Somebody whom the directory no longer knows, or no longer lets in: his door closes at once, his work waits."""
     user = session.get(User, mark.user_id)
     if user.active and not security.is_break_glass(session, user.id):
-        security.set_active(session, user.id, False, today=today)
+        security.set_active(session, user.id, False, today=today, at_once=True)
         mark.shut_out_at = datetime.now(UTC)
         session.flush()
         security.note(session, user.id, "closed", why=why)

@@ -20,6 +20,7 @@ from app.views.custom_fields import CustomFieldView
 from app.views.deals import DealView
 from app.views.duplicates import DuplicateView
 from app.views.group_mappings import GroupMappingView
+from app.views.hand_overs import HandOverView
 from app.views.home import HomeView
 from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
@@ -88,7 +89,7 @@ MENU_MORE = [
     Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
 # Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
-OFF_MENU = [HomeView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
+OFF_MENU = [HomeView, HandOverView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
 # Open to whoever is not signed in yet.
 DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]

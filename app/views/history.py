@@ -21,6 +21,7 @@ DOORS = {
     "bulk": N_("in many records at once"),
     "merge": N_("by a merge"),
     "undo": N_("by an undo"),
+    "hand-over": N_("by a hand-over"),
     "command": N_("by a command"),
     "system": N_("by the system"),
     "sign-in": N_("at sign-in"),

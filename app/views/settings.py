@@ -8,7 +8,7 @@ from wtforms import BooleanField, PasswordField, SelectMultipleField, StringFiel
 from wtforms.validators import InputRequired, Length, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app import access, security
+from app import access, in_hand, security
 from app.extensions import N_, db
 from app.models import Deal, Department, Pipeline, Product, Staff, Stage, Tag, TaxRate, Ticket
 from app.rules import RuleBroken, passwords
@@ -16,6 +16,7 @@ from app.rules import members as members_rules
 from app.views import accounts, custom_values, forms, members, previews
 from app.views.base import allows, expose
 from app.views.companies import box
+from app.views.hand_overs import HandOverRoutes
 from app.views.reading import today
 from app.views.records import RecordView
 
@@ -214,7 +215,7 @@ class AccountFields:
     is_open = BooleanField(lazy_gettext("May sign in"), default=True)
 
 
-class StaffView(RecordView):
+class StaffView(HandOverRoutes, RecordView):
     """Colleagues, and for those who hold the accounts, how they sign in and what they may."""
 
     model = Staff
@@ -309,7 +310,14 @@ class StaffView(RecordView):
         security.set_roles(db.session, row.id, form.role_names.data)
         if row.id == g.principal.id and not (form.is_open.data and "admin" in form.role_names.data):
             raise RuleBroken(N_("You cannot shut yourself out."), field="is_open")
-        security.set_active(db.session, row.id, form.is_open.data, today=today())
+        try:
+            security.set_active(db.session, row.id, form.is_open.data, today=today())
+        except in_hand.StillInHand:
+            raise RuleBroken(
+                N_("%(person)s still has work in hand: go by “Leaves the house” on the sheet."),
+                field="is_open",
+                person=row.name,
+            ) from None
         if form.password.data:
             if row.id == g.principal.id:
                 raise RuleBroken(
@@ -358,7 +366,11 @@ class StaffView(RecordView):
         boxes = [*members.boxes_of(row), team]
         if g.principal.may("see", "account"):
             boxes.append(self._sign_in_box(row))
-        return {"boxes": boxes, "subtitle": row.job_title, "may_delete": False}
+        links = []
+        if g.principal.may("edit", "account") and not row.has_left and row.id != g.principal.id:
+            href = f"{self.path(row)}/hand-over"
+            links.append({"label": gettext("Leaves the house"), "href": href, "icon": "logout"})
+        return {"boxes": boxes, "links": links, "subtitle": row.job_title, "may_delete": False}
 
     def _sign_in_box(self, row):
         """What happened to the account lately, for those who hold the accounts."""
