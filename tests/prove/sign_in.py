@@ -388,7 +388,8 @@ def shut_out_and_let_in_again(house):
 
 def shut_out_by_command(house):
     with house.system() as session:
-        user_command.deactivate(session, SimpleNamespace(username=PERSON), today=datetime.now(UTC).date())
+        args = SimpleNamespace(username=PERSON, hand_over=None, at_once=False)
+        user_command.deactivate(session, args, today=datetime.now(UTC).date())
 
 
 def shut_out_in_the_staff_form(house):

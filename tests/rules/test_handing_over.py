@@ -132,7 +132,7 @@ def test_an_admin_hands_over_on_the_pages_and_the_head_reads_the_sheet(app, clie
     page = head.get("/hand-overs/")
     sheet = next(link for link in page.links if link.endswith("/sheet"))
     assert head.get(sheet).response.mimetype == "application/pdf"
-    client_for("finance").get(sheet, status=404)
+    client_for("rep.south").get(sheet, status=404)
     assert "Hand-over" in head.get("/reads/")
 
 
