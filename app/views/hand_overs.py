@@ -61,6 +61,8 @@ class HandOverView(PageView):
         if found is None or found.door != handing_over.DOOR:
             abort(404)
         said = _said(found)
+        if not said["owners"]:  # who sees none of the records reads no paper of them
+            abort(404)
         rows = sum(len(records) for _, records in said["owners"])
         departure = Departure(
             self.entity,
