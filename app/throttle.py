@@ -34,8 +34,8 @@ from app.models import Guess, KnownPlace
 WINDOW = timedelta(minutes=15)
 # What is counted together, and how often it may happen in the window: for strangers, from known places, and for a
 # stranger's network over all accounts. Of an account's two numbers the sum is the promise.
-GUESSES, MAILS, KEYS, SEALED = "guess", "mail", "key", "sealed"
-LIMITS = {GUESSES: (5, 5, 60), MAILS: (2, 1, 20), KEYS: (10, 10, 60), SEALED: (15, 15, 200)}
+GUESSES, MAILS, KEYS, SEALED, ROWS = "guess", "mail", "key", "sealed", "row"
+LIMITS = {GUESSES: (5, 5, 60), MAILS: (2, 1, 20), KEYS: (10, 10, 60), SEALED: (15, 15, 200), ROWS: (50, 50, 10_000)}
 KINDS = {
     "password": GUESSES,  # the form, the token API, the password that is asked again
     "second factor": GUESSES,
@@ -43,6 +43,7 @@ KINDS = {
     "link": GUESSES,  # the secret of a mailed link: no account is named, so only the network counts
     "reset": MAILS,  # asking for such a mail
     "api key": KEYS,
+    "sealed row": ROWS,  # the same for the rows of a file that is looked through before its import
     "sealed": SEALED,  # whether a customer exists beyond one's reach: hits and misses alike
 }
 KNOWN_FOR = timedelta(days=90)

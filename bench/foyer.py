@@ -29,7 +29,11 @@ def server(engine, rows):
         log=settings.logs / "measured.log",
         path=SIGN_IN,
         folder=BASE,
-        environment={"FOYER_HOME": str(settings.FOYER_HOME), "DATABASE_URL": settings.DATABASE_URL},
+        environment={
+            "FOYER_HOME": str(settings.FOYER_HOME),
+            "DATABASE_URL": settings.DATABASE_URL,
+            "EXPORT_APPROVAL_ROWS": "0",  # what is measured is the export
+        },
     )
 
 

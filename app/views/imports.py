@@ -5,6 +5,7 @@ The file and all that was chosen lie in a job that is being prepared; it outlive
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from flask import Response, abort, current_app, flash, g, make_response, redirect, request
@@ -28,6 +29,7 @@ from app.views import cells
 from app.views.base import UPLOADS, PageView, allows, expose
 from app.views.lists import may_import
 from app.views.reading import day, moment
+from app.views.sealed import for_rows
 from config import BASE, languages
 
 ROWS_A_PAGE = 50
@@ -263,7 +265,8 @@ class ImportView(PageView):
             size = db.session.scalar(select(JobFile.size).where(JobFile.job_id == job.id))
             if size > QUICK.get(table.format, QUICK_WORKBOOK):
                 return self._begin_check(job)
-            desk = _desk(db.session, table, job.params, current_app.config["SETTINGS"])
+            settings = current_app.config["SETTINGS"]
+            desk = _desk(db.session, table, job.params, settings, for_rows(g.principal, settings))
             return json.loads(json.dumps(preview(desk)))
         except Refused as refused:
             for sentence in _sentences(refused):
@@ -406,7 +409,8 @@ def check(run):
         table = files.open_table(
             session.scalar(content), params["name"], Choice(**params.get("choice") or {})
         )
-        found = preview(_desk(session, table, params, run.settings), run.progress)
+        outside = for_rows(run.principal, run.settings)
+        found = preview(_desk(session, table, params, run.settings, outside), run.progress)
     run.keep("plan", "plan.json", "application/json", json.dumps(found).encode())
     rows = sum(found["counts"].values())
     link = {"label": N_("What would change"), "href": f"/imports/{run.params['import']}/plan"}
@@ -422,9 +426,10 @@ def _in_words():
         raise RuleBroken("%(why)s", why=" ".join(_sentences(refused)))
 
 
-def _desk(session, table, params, settings):
+def _desk(session, table, params, settings, look_outside=None):
     catalogues = str(BASE / "app" / "translations")
     house = House.of(settings, datetime.now(UTC), languages=languages(), catalogues=catalogues)
+    house = replace(house, look_outside=look_outside)
     return importing.Desk(session, table, params["entity"], Mapping.from_json(params["mapping"]), house)
 
 

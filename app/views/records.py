@@ -69,6 +69,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
         try:
             if form.validate():
                 if told := self.sealed_on_form(form, request.form.get("sealed_reason", "")):
+                    form.form_errors.append(gettext("This customer exists already in another department: see below."))
                     return self._form_page(form, status=422, sealed=told)
                 form.apply(row)
                 db.session.add(row)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from flask import current_app, flash, g, redirect, request
 from flask_babel import gettext
+from sqlalchemy import select
 
 from app import access, jobs, security, throttle
 from app.extensions import N_, db
@@ -74,21 +75,51 @@ def look(model, meant):
 
     Each look is counted, whatever it finds, in a transaction of its own: what the request has read so far is let go.
     """
-    if current_app.config["SETTINGS"].SEALED_LINE == "off" or not meant or not sealed.is_asked(g.principal, model):
+    is_off = current_app.config["SETTINGS"].SEALED_LINE == "off"
+    if is_off or not meant or not sealed.is_asked(g.principal, model):
         return None
     db.session.rollback()
     seconds = throttle.ask("sealed", g.principal.id, request.remote_addr or "", base.device_cookie())
     if seconds is not None:
         return {"line": None, "wait": -(-seconds // 60), "meant": meant, "sealed": None}
-    with access.system_session("sealed line", door="page", writes=False) as session:
-        found = sealed.those_meant(session, model, meant)
-        seen = _seen(model, found)
-        foreign = next((key for key in found if key not in seen), None)
-        about = sealed.line_about(session, model, foreign) if foreign is not None and not seen else None
+    about = _told(g.principal, model, meant)
     if about is None:
         return None
+    line = {"department": about.department, "person": about.person}
+    return {"line": line, "wait": None, "meant": meant, "sealed": about}
+
+
+def for_rows(principal, settings):
+    """The same for the rows of a file that is to be imported: a function of (model, values) that tells the line or None.
+
+    So many rows in a while, and no more: a file of addresses would ask the house for all its customers.
+    """
+    if settings.SEALED_LINE == "off":
+        return None
+    said = {"is_over": False}
+
+    def look_outside(model, given):
+        if said["is_over"] or not sealed.is_asked(principal, model):
+            return None
+        meant = sealed.meant_by_values(model, given)
+        if not meant:
+            return None
+        said["is_over"] = throttle.ask("sealed row", principal.id, "") is not None
+        about = None if said["is_over"] else _told(principal, model, meant)
+        return {"department": about.department, "person": about.person} if about else None
+
+    return look_outside
+
+
+def _told(principal, model, meant):
+    """Of whom the asker is told, and that in the ledger; None for nobody, or for one whom he sees himself."""
+    with access.system_session("sealed line", door="page", writes=False) as session:
+        found = sealed.those_meant(session, model, meant)
+        if not found or _seen(principal, model, found):
+            return None
+        about = sealed.line_about(session, model, found[0])
     leaving_the_house.write_down(
-        g.principal,
+        principal,
         kind="sealed",
         entity=model.__tablename__,
         question=", ".join(meant.values()),
@@ -96,16 +127,13 @@ def look(model, meant):
         record_id=about.record_id,
         rows=1,
     )
-    line = {"department": about.department, "person": about.person}
-    return {"line": line, "wait": None, "meant": meant, "sealed": about}
+    return about
 
 
-def _seen(model, keys):
+def _seen(principal, model, keys):
     """Those of the records that the reader sees himself."""
-    if not keys:
-        return set()
-    with access.session_for(g.principal, door="page", writes=False) as session:
-        return set(session.scalars(access.select(model.id).where(model.id.in_(keys))))
+    with access.session_for(principal, door="page", writes=False) as session:
+        return set(session.scalars(select(model.id).where(model.id.in_(keys))))
 
 
 def _send(model, about, subject, reason):

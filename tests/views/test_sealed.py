@@ -1,7 +1,9 @@
 """The sealed line: whoever searches or enters another department's customer learns whose he is, and nothing else."""
 
+import io
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app import throttle
 from app.models import Activity, Change, ChangeSet, Company, Contact, Guess, ReadEntry, Staff
@@ -165,3 +167,16 @@ def test_whom_to_ask_where_nobody_looks_after_him(as_system):
         assert len(names) == 2, "the head of Sales, then the director"
         key = factories.make(session, "company", department_id=north, owner_id=None).id
         assert sealed.line_about(session, Company, key).person == names[0]
+
+
+def test_who_brings_a_file_is_warned_before_anything_is_imported(foreign, client_for, as_system):
+    rep = client_for("rep.north")
+    content = "Name,E-mail,City\nAlpine Tents,,Graz\nOthers,office@alpine.example,Graz\nNobody,,Graz\n"
+    sent = {"entity": "company", "file": (io.BytesIO(content.encode()), "fair.csv")}
+    path = rep.post("/imports/", sent).location
+    page = rep.submit(path, path, follow=True, do="check")
+    line = f"this customer exists already, in South; ask {foreign['owner']}"
+    assert page.text.count(line) == 2
+    assert [one[:3] for one in reads(as_system)] == [("sealed", "company", foreign["company"])] * 2
+    with as_system() as session:
+        assert session.scalar(select(func.count(Guess.id)).where(Guess.kind == "sealed row")) == 3 * 2

@@ -10,6 +10,7 @@ import csv
 import io
 import pickle
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from tempfile import TemporaryFile
@@ -51,7 +52,7 @@ from app.exchange.importing.mapping import (
 from app.exchange.reading import Refusal, Refused, Report, legible
 from app.extensions import N_
 from app.models import ENTITIES, Company, ExternalKey
-from app.rules import RuleBroken, custom_fields, duplicates, likeness, values
+from app.rules import RuleBroken, custom_fields, duplicates, likeness, sealed, values
 
 __all__ = [
     "ACTIONS",
@@ -127,6 +128,8 @@ class House:
     currency: str
     style: Style = field(default_factory=Style)
     department_id: int | None = None  # whose new rows are; None: the importer's own
+    # (model, values) -> whose customer it is beyond the importer's reach, as `rules/sealed.py` tells it, or None
+    look_outside: Callable | None = None
 
     @classmethod
     def of(cls, settings, now, *, languages=("en",), catalogues=None, department_id=None):
@@ -145,6 +148,7 @@ class Desk:
         self.model = ENTITIES[entity]
         self.today, self.now, self.currency = house.today, house.now, house.currency
         self.department_id = house.department_id or self.principal.department_id
+        self._look_outside = house.look_outside
         self.fields = fields_for(session, entity)
         wrong = problems(entity, mapping, self.fields, table.headers)
         if wrong:
@@ -287,9 +291,10 @@ class Desk:
 
     def _look_for_likes(self):
         """What the rows that are new resemble among all that stands, by the scores of the finder."""
-        self._likes = {}  # row of the file -> candidates
+        self._likes, self._sealed = {}, {}  # row of the file -> candidates; whose customer it is
         is_compared = self.model in duplicates.KINDS and self._last_ids.get(self.model)
-        if not is_compared or self.mapping.mode == "update":
+        is_asked = self._look_outside is not None and self.model in sealed.CUSTOMERS
+        if not (is_compared or is_asked) or self.mapping.mode == "update":
             return
         newcomers, numbers = duplicates.Newcomers(self.model), []
         for record in self.table.records():
@@ -299,9 +304,11 @@ class Desk:
                 named = {"company": company.name} if isinstance(company, New) else {}
                 newcomers.add({**item.values, **named})
                 numbers.append(record.number)
+                if is_asked and (told := self._look_outside(self.model, item.values)):
+                    self._sealed[record.number] = told
                 if len(numbers) == COMPARED:
                     break
-        found = newcomers.held_against(self.session, most=LIKES)
+        found = newcomers.held_against(self.session, most=LIKES) if is_compared else [()] * len(numbers)
         self._likes = {number: likes for number, likes in zip(numbers, found, strict=True) if likes}
 
     def _has(self, spec):
@@ -587,6 +594,9 @@ class Desk:
 
     def _warn(self, item):
         """Whether something alike stands already that the match does not see."""
+        if told := self._sealed.get(item.record.number):
+            message = N_("this customer exists already, in %(department)s; ask %(person)s")
+            item.warnings.append(Note(message, {**told, "person": told["person"] or told["department"]}))
         for one in self._likes.get(item.record.number, ()):
             (what, level, _), *_more = one.likeness.reasons
             message = N_(
