@@ -90,7 +90,7 @@ def look(model, meant):
 
 
 def for_rows(principal, settings):
-    """The same for the rows of a file that is to be imported: a function of (model, values) that tells the line or None.
+    """The same for the rows of a file, before its import: a function of (model, values) that tells the line or None.
 
     So many rows in a while, and no more: a file of addresses would ask the house for all its customers.
     """

@@ -606,7 +606,7 @@ def model_of(view):
     """Whose ids stand in the addresses of a view or an API."""
     if hasattr(view, "record_view"):
         return view.record_view.model
-    return getattr(view, "model", None) or ENTITIES[view.entity]
+    return getattr(view, "model", None) or ENTITIES.get(view.entity)  # None: tables of the door, no records
 
 
 PAGE = 10  # rows a list page: small enough that lists have a next one
@@ -992,7 +992,7 @@ class Audit:
             if "pk" not in rule.arguments or turn % self.thin:
                 continue
             model = model_of(view)
-            foreign = self._foreign(model.__tablename__)
+            foreign = self._foreign(model.__tablename__) if model is not None else None
             if foreign is None:
                 continue
             for method in sorted(rule.methods - {"OPTIONS", "HEAD"}):
