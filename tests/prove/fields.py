@@ -290,7 +290,8 @@ class House:
                     for line in row.lines:
                         line.unit_price = line.net = row.amount
                 session.flush()
-                self.sets[entity] = session.info["change_set_id"]
+                if values:
+                    self.sets[entity] = session.info["change_set_id"]
 
     def _delete_some(self):
         with self.system() as session:
