@@ -1,6 +1,6 @@
 """Leavers: whoever goes hands over what he has in hand, by a rule, as one change set that can be taken back.
 
-Who made what, and its history, stay. docs/decisions/0019-leavers.md says why a closed door need not wait for it.
+Who made what, and its history, stay. docs/decisions/0020-leavers.md says why a closed door need not wait for it.
 """
 
 from collections import Counter, defaultdict

@@ -108,6 +108,7 @@ FILLED = {
 
 # What being asked changes by itself: counted guesses, sessions and their log.
 DOOR = {"ab_user", "account_event", "guess", "known_place", "login_session", "password_link"}
+DOOR |= {"read_entry"}  # what was opened or taken out is written down, by GET too
 
 
 @dataclass(frozen=True)
