@@ -86,6 +86,16 @@ class Settings(BaseSettings):
         ),
     ]
 
+    DATABASE_OWNER_URL: Annotated[
+        str,
+        _setting(
+            "The owner of the tables, where DATABASE_URL is a role that only works with them. Then PostgreSQL itself keeps "
+            "foreign rows from that role, whatever SQL it sends. `upgrade` and indexes use it; empty: one role does everything.",
+            expects="postgresql://owner:password@host/database, where DATABASE_URL is of PostgreSQL and of another role",
+            repr=False,
+        ),
+    ] = ""
+
     WORKERS: Annotated[
         int,
         _setting(
@@ -555,6 +565,21 @@ class Settings(BaseSettings):
             return f"sqlite:///{Path(url.database).expanduser().absolute()}"
         raise ValueError("not a database that Foyer knows")
 
+    @field_validator("DATABASE_OWNER_URL")
+    @classmethod
+    def _an_owner_beside_the_role(cls, text, known):
+        if not text or "DATABASE_URL" not in known.data:
+            return text
+        try:
+            url, role = make_url(text), make_url(known.data["DATABASE_URL"])
+        except ArgumentError:
+            raise ValueError("not the address of a database")
+        if url.drivername not in ("postgresql", POSTGRESQL) or role.drivername != POSTGRESQL:
+            raise ValueError("policies are PostgreSQL's")
+        if not (url.username and role.username) or url.username == role.username:
+            raise ValueError("not another role")
+        return url.set(drivername=POSTGRESQL).render_as_string(hide_password=False)
+
     @field_validator("CURRENCY")
     @classmethod
     def _a_currency_that_exists(cls, code):
@@ -613,6 +638,11 @@ class Settings(BaseSettings):
     def database_shown(self):
         """DATABASE_URL as it may be printed: without its password."""
         return _without_password(self.DATABASE_URL)
+
+    @property
+    def app_role(self):
+        """The role of the database that the application runs under, where it is not the owner of the tables."""
+        return make_url(self.DATABASE_URL).username if self.DATABASE_OWNER_URL else None
 
     @property
     def is_loopback(self):

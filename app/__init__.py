@@ -9,7 +9,7 @@ from config import load_settings
 
 def create_app(settings=None):
     """The application for these settings (default: those of the environment and the instance folder)."""
-    from app import access, ledger, models, search, security, sessions, views  # noqa: F401  (guards listen from here on)
+    from app import access, ledger, models, search, security, sessions, views, wall  # noqa: F401  (guards listen)
 
     settings = settings or load_settings()
     app = Flask(__name__, instance_path=str(settings.FOYER_HOME), static_folder=None)
@@ -17,6 +17,7 @@ def create_app(settings=None):
     security.use_zone(settings.zone)
     if settings.PROXIES:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.PROXIES, x_proto=settings.PROXIES)
+    wall.use_key(app.config["SECRET_KEY"])
     db.init_app(app)
     migrate.init_app(app, db)
     with app.app_context():

@@ -30,10 +30,12 @@ from sqlalchemy import (
     exists,
     false,
     inspect,
+    literal,
     literal_column,
     or_,
     select,
     true,
+    union_all,
 )
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
@@ -281,6 +283,52 @@ class Principal:
         """The columns that he may not write on this very row: those hidden on it among them."""
         return _kept_from(self, "read_only", row) | _kept_from(self, "hidden", row)
 
+    # ---- what `allowed` asks of whoever it is for: `policies.Whoever` answers the same questions in SQL
+
+    def has(self, verb, entity):
+        """EVERY_ROW or NO_ROW: whether the verb is granted at all."""
+        return EVERY_ROW if self.may(verb, entity) else NO_ROW
+
+    def conditions_of(self, verb, entity):
+        """The conditions under which grants of the verb reach rows; None stands for those without one."""
+        return tuple(dict.fromkeys(grant.condition for grant in self.grants_for(verb, entity)))
+
+    def reaches(self, verb, entity, condition, row):
+        """The condition on a row that grants of this verb, under this condition, reach it."""
+        return _reach([grant for grant in self.grants_for(verb, entity) if grant.condition == condition], row)
+
+    def shares_of(self, verb, entity):
+        """The ids of the records of an entity that are shared with him, as a SELECT past the rule; None: none."""
+        return shared_ids(self, verb, entity) if (verb, entity) in self.shared else None
+
+    def fields_near(self, verb):
+        """The departments whose custom fields he sees or arranges; None for all of them."""
+        if self.may("edit", "account") or (verb == "see" and "director" in self.roles):
+            return None
+        return self.below if verb == "see" else self.departments_for(verb, "custom_field")
+
+    def is_for(self, departments, listed_in, near):
+        """The condition that a JSON list of departments is of those that are near."""
+        if near is None:
+            return EVERY_ROW
+        return departments(listed_in, literal_column(", ".join(str(key) for key in sorted(near - {None})) or "NULL"))
+
+    def seen_at(self, verb, model, row):
+        """The condition on rows of another table, in a subselect of this one's."""
+        return allowed(self, verb, model, row)
+
+    def in_all(self, _verb, _entity):
+        """No need to ask: where every row is allowed, `seen_at` has said so."""
+        return NO_ROW
+
+    def of_whole(self, _verb, _column):
+        """No need to ask either: that a column names an entity of which every row is allowed."""
+        return NO_ROW
+
+    def pointed_at(self):
+        """The entities of records to whose rows others may point, as far as each must be asked for."""
+        return ROOTS
+
     # ---- sight
 
     def sight_of(self, table):
@@ -377,12 +425,13 @@ def _is_won(deal):
 
 def _is_customer(company):
     """Called so, or has bought, or was billed: whoever owes money is a customer, whatever he is called by now."""
-    return or_(
-        company.kind == "customer",
-        company.id.in_(select(_DEAL.c.company_id).where(_is_won(_DEAL.c))),
-        company.id.in_(select(_INVOICE.c.company_id)),
-    )
+    return or_(company.kind == "customer", HasBought(company.id, BOUGHT.scalar_subquery()))
 
+
+BOUGHT = union_all(
+    select(_DEAL.c.company_id).where(_is_won(_DEAL.c), _DEAL.c.company_id.is_not(None)),
+    select(_INVOICE.c.company_id).where(_INVOICE.c.company_id.is_not(None)),
+)
 
 # Named conditions of grants: entity and name -> condition over that table's columns.
 CONDITIONS = {("company", "customer"): _is_customer, ("deal", "won"): _is_won}
@@ -390,7 +439,7 @@ CONDITIONS = {("company", "customer"): _is_customer, ("deal", "won"): _is_won}
 # Whose sight a row has that stands for another: table -> (how the entity is named, how the record is).
 _POINTERS = {"record": ("entity", "record_id"), "root": ("root_entity", "root_id")}
 _NO_RECORDS = {models.ChangeSet, models.Job, models.OutboxMessage, models.ImportMapping}
-_ROOTS = tuple(
+ROOTS = tuple(
     name for name, model in ENTITIES.items() if model.__through__ is None and model not in _NO_RECORDS
 )
 
@@ -406,8 +455,10 @@ def allowed(principal, verb, model, row=None):
     row = model if row is None else row
     entity = model.__tablename__
     if model is models.ChangeSet:
+        if verb != "see":
+            return NO_ROW
         changes = models.Change.__table__.alias()
-        seen = allowed(principal, verb, models.Change, changes.c)
+        seen = principal.seen_at(verb, models.Change, changes.c)
         return exists().where(changes.c.change_set_id == row.id, seen)  # set by set: the newest are asked for
     if model.__through__ in _POINTERS:
         return _through_record(principal, verb, model, row)
@@ -418,10 +469,8 @@ def allowed(principal, verb, model, row=None):
         verb = verb if verb == "see" else "edit"
         return _in_allowed(principal, verb, parent, getattr(row, f"{model.__through__}_id"))
     if model.__sight__ == "reference":
-        may = principal.may(verb, entity)
-        if model is models.CustomField and may and not principal.may("edit", "account"):
-            return _of_departments(principal, verb, row)
-        return EVERY_ROW if may else NO_ROW
+        may = principal.has(verb, entity)
+        return _both(may, _of_departments(principal, verb, row)) if model is models.CustomField else may
     within = _either([_granted(principal, verb, entity, row), _shared(principal, verb, entity, row)])
     if model in (models.Membership, models.Deputy) and verb != "see" and within is not NO_ROW:
         within = _both(within, _no_more_than_held(principal, verb, model, row))
@@ -482,10 +531,9 @@ def _gives(principal, row):
 
 def _granted(principal, verb, entity, row):
     """What the grants reach, those without a condition together: one list of departments, one of owners."""
-    grants = principal.grants_for(verb, entity)
     ways = []
-    for condition in dict.fromkeys(grant.condition for grant in grants):
-        within = _reach([grant for grant in grants if grant.condition == condition], row)
+    for condition in principal.conditions_of(verb, entity):
+        within = principal.reaches(verb, entity, condition, row)
         ways.append(_both(within, CONDITIONS[entity, condition](row) if condition else EVERY_ROW))
     return _either(ways)
 
@@ -503,9 +551,8 @@ def _reach(grants, row):
 
 def _shared(principal, verb, entity, row):
     """What others have shared with him, with those he stands in for, or with a department of theirs."""
-    if (verb, entity) not in principal.shared:
-        return NO_ROW
-    return row.id.in_(shared_ids(principal, verb, entity))
+    shares = principal.shares_of(verb, entity)
+    return NO_ROW if shares is None else row.id.in_(shares)
 
 
 def shared_ids(principal, verb, entity):
@@ -558,15 +605,8 @@ def reach(principal, model):
 
 def _of_departments(principal, verb, row):
     """Custom fields: seen by the departments they are for and by those above, written by heads of all of these."""
-    near = principal.below
-    if verb == "see" and "director" in principal.roles:
-        return EVERY_ROW
-    if verb != "see":
-        near = principal.departments_for(verb, "custom_field")
-        if near is None:
-            return EVERY_ROW
-    departments = literal_column(", ".join(str(key) for key in sorted(near - {None})) or "NULL")
-    return (ForSome if verb == "see" else ForThese)(row.department_ids, departments)
+    departments = ForSome if verb == "see" else ForThese
+    return principal.is_for(departments, row.department_ids, principal.fields_near(verb))
 
 
 class ForSome(FunctionElement):
@@ -596,6 +636,49 @@ def _for_these(element, compiler, **more):
     return f"(json_array_length({column}) > 0 AND {are_these})"
 
 
+class _PastTheWall(FunctionElement):
+    """A question that the rule asks of rows which its asker may not see: the last of its parts.
+
+    PostgreSQL's policies would keep those rows from it, so there the question is a function of the tables' owner
+    (`policies.py` makes it), called with the other parts.
+    """
+
+    inherit_cache, type = True, Boolean()
+
+
+class HasBought(_PastTheWall):
+    """That a company has bought, or was billed."""
+
+    name, inherit_cache = "foyer_bought", True
+
+
+class IsThere(_PastTheWall):
+    """That there is a row of an entity with this id."""
+
+    name, inherit_cache = "foyer_is_there", True
+
+
+class IsSetOf(_PastTheWall):
+    """That a change set is a person's."""
+
+    name, inherit_cache = "foyer_is_set_of", True
+
+
+@compiles(HasBought)
+def _has_bought(element, compiler, **more):
+    company, bought = (compiler.process(part, **more) for part in element.clauses)
+    return f"{company} IN {'(SELECT foyer_bought())' if compiler.dialect.name == 'postgresql' else bought}"
+
+
+@compiles(IsThere)
+@compiles(IsSetOf)
+def _past_the_wall(element, compiler, **more):
+    *parts, question = element.clauses
+    if compiler.dialect.name != "postgresql":
+        return compiler.process(question, **more)
+    return f"{element.name}({', '.join(compiler.process(part, **more) for part in parts)})"
+
+
 def _listed(compiler, column):
     """(the members of a JSON list as a table, one of them as a number)."""
     if compiler.dialect.name == "sqlite":
@@ -606,16 +689,16 @@ def _listed(compiler, column):
 def _in_allowed(principal, verb, model, column):
     """That `column` points to a row of `model` the principal may do `verb` to."""
     target = model.__table__.alias()
-    condition = allowed(principal, verb, model, target.c)
+    condition = principal.seen_at(verb, model, target.c)
     if condition is EVERY_ROW or condition is NO_ROW:
         return condition
-    return column.in_(select(target.c.id).where(condition))
+    return _either([principal.in_all(verb, model.__tablename__), column.in_(select(target.c.id).where(condition))])
 
 
 def _leads_to_allowed(principal, verb, model, column):
     """The same, asked row by row: where many rows are passed on the way to a few, all ids at once cost too much."""
     target = model.__table__.alias()
-    condition = allowed(principal, verb, model, target.c)
+    condition = principal.seen_at(verb, model, target.c)
     if condition is EVERY_ROW or condition is NO_ROW:
         return condition
     # A value, not EXISTS: PostgreSQL would hash all of them after all.
@@ -633,25 +716,25 @@ def _through_record(principal, verb, model, row):
         if verb is None:
             return NO_ROW
     entity_column, id_column = (getattr(row, name) for name in _POINTERS[model.__through__])
-    ways = []
-    for entity in _ROOTS:
+    ways = [principal.of_whole(verb, entity_column)]
+    for entity in principal.pointed_at():
         root, target = ENTITIES[entity], ENTITIES[entity].__table__.alias()
-        condition = allowed(principal, verb, root, target.c)
+        condition = principal.seen_at(verb, root, target.c)
         if condition is EVERY_ROW:
             ways.append(entity_column == entity)
         elif condition is not NO_ROW:
             seen = id_column.in_(select(target.c.id).where(condition))
             if model is models.Change:
-                gone = ~exists().where(target.c.id == id_column)
-                seen = or_(seen, _both(gone, _reach_when_gone(principal, verb, root, row)))
+                gone = ~IsThere(literal(entity), id_column, exists().where(target.c.id == id_column))
+                seen = or_(seen, _both(_reach_when_gone(principal, verb, root, row), gone))
             ways.append(and_(entity_column == entity, seen))
-    return or_(*ways) if ways else NO_ROW
+    return _either(ways)
 
 
 def _through_both(principal, verb, row):
     """Rows that compare two records of one entity: both must be within reach."""
-    ways = []
-    for entity in _ROOTS:
+    ways = [principal.of_whole(verb, row.entity)]
+    for entity in principal.pointed_at():
         ids = [
             _in_allowed(principal, verb, ENTITIES[entity], column) for column in (row.one_id, row.other_id)
         ]
@@ -664,13 +747,13 @@ def _reach_when_gone(principal, verb, model, row):
 
     Whether one saw all subjects of what is gone, only he knows for sure who made the change himself.
     """
-    grants = principal.grants_for(verb, model.__tablename__)
-    within = _reach([grant for grant in grants if grant.condition is None], row)
-    is_for_some = model is models.CustomField and not principal.may("edit", "account")
+    within = principal.reaches(verb, model.__tablename__, None, row)
+    is_for_some = model is models.CustomField
     if hasattr(model, "__subjects__") or is_for_some:
         sets = models.ChangeSet.__table__.alias()
         own = exists().where(sets.c.id == row.change_set_id, sets.c.by_id == principal.id)
-        within = _both(within, own)
+        own = IsSetOf(row.change_set_id, principal.id, own)
+        within = _both(within, _either([principal.has("edit", "account"), own]) if is_for_some else own)
     return within
 
 

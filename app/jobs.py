@@ -124,13 +124,21 @@ def _queue_at(url):
         beside = Path(url.database)
         filename = beside.with_name(f"{beside.stem}-queue.db")
         return SqliteHuey("foyer", filename=str(filename), fsync=False, timeout=10)
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return PostgresHuey("foyer", dsn=dsn)
+    return PostgresHuey("foyer", dsn=_dsn(url), create_tables=False)
 
 
 def queue():
     """The Huey of this installation: a file of its own beside SQLite's, tables of its own in PostgreSQL."""
     return _queue_at(db.engine.url)
+
+
+def make_queue_tables():
+    """The queue's own tables in PostgreSQL, made by their owner; again, it changes nothing."""
+    PostgresHuey("foyer", dsn=_dsn(db.engine.url)).storage.close()
+
+
+def _dsn(url):
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @cache

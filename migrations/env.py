@@ -25,8 +25,8 @@ def render_item(kind, item, autogen_context):
 
 
 def include_name(name, kind, parents):
-    """FTS5 and Huey keep their tables themselves; models.py does not know them."""
-    return not (kind == "table" and name.startswith(("search_fts", "huey_")))
+    """FTS5, Huey and the policies keep their tables themselves; models.py does not know them."""
+    return not (kind == "table" and name.startswith(("search_fts", "huey_", "foyer_")))
 
 
 def include_object(item, _name, kind, _reflected, _compared_to):

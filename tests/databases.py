@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 from werkzeug.security import generate_password_hash
 
-from app import access, create_app, security
+from app import access, create_app, policies, security, wall
 from app.commands import demo
 from app.commands.import_ import run_import
 from app.commands.upgrade import upgrade
@@ -32,6 +32,7 @@ from config import BASE, load_settings
 ENGINES = ("sqlite", "postgresql")
 NORTHWIND = BASE.parent / "shared" / "data" / "northwind"  # a real export; not part of this repository
 RUN = "FOYER_TEST_RUN"  # names the run's folder
+APP_ROLE = "foyer_app"  # under which the application works on PostgreSQL
 
 # The decorators that say on what a test runs; without them it is a fresh copy of the cast on SQLite.
 on_both_engines = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -98,7 +99,8 @@ def end_run(folder):
 def fresh_database(engine="sqlite", template="cast"):
     """A copy of a template, gone at the end. For fixtures of another scope than one test, too."""
     name = f"t_{os.getpid()}_{next(_number)}"
-    database = _at(engine, name)
+    # Where there are tables, the application is not their owner: PostgreSQL itself keeps rows apart.
+    database = _at(engine, name, is_behind_the_wall=template not in ("blank", "upgraded"))
     if template != "blank":
         _ensure_template(engine, template)
     _copy(engine, template, name)
@@ -159,6 +161,8 @@ def _make_template(engine, template):
 def _fill_template(app, template):
     if template == "upgraded":
         upgrade(app, say=_silent)
+        if not app.config["SETTINGS"].is_sqlite:
+            _let_the_role_in(app)
     elif template == "demo":
         assert demo.load_if_empty(app, say=_silent)
     elif template == "northwind":
@@ -176,6 +180,16 @@ def _make_passwords_quick(database):
         connection.execute(f"UPDATE ab_user SET password = '{quick}' WHERE password IS NOT NULL")
 
 
+def _let_the_role_in(app):
+    settings = app.config["SETTINGS"]
+    with app.app_context(), db.engine.begin() as connection:
+        connection = connection.execution_options(**{access.DOOR: True})
+        connection.exec_driver_sql(
+            f"DO $$ BEGIN CREATE ROLE {APP_ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        policies.install(connection, wall.key_from(settings.secret_key()), APP_ROLE)
+
+
 def _silent(_line):
     pass
 
@@ -183,11 +197,24 @@ def _silent(_line):
 # --------------------------------------------------------------------------------------------- engines
 
 
-def _at(engine, name):
+def _at(engine, name, *, is_behind_the_wall=False):
     home = _run() / f"home-{os.getpid()}-{engine}"
+    _share_the_key(home)
     if engine == "sqlite":
         return Database(engine, f"sqlite:///{_run() / name}.db", home)
-    return Database(engine, f"postgresql+psycopg://postgres@/{name}?host={_socket_folder()}", home)
+    role = APP_ROLE if is_behind_the_wall else "postgres"
+    return Database(engine, f"postgresql+psycopg://{role}@/{name}?host={_socket_folder()}", home)
+
+
+def _share_the_key(home):
+    """One secret for the run: a database that one process has made is signed for by the others."""
+    path = home / "keys" / "secret_key"
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.chmod(0o700)
+    path.write_text(_run().name.ljust(64, "x"))
+    path.chmod(0o600)
 
 
 @cache
@@ -228,7 +255,7 @@ def _connect(database):
         import sqlite3
 
         return sqlite3.connect(database.url.removeprefix("sqlite:///"))
-    return psycopg.connect(database.url.replace("+psycopg", ""))
+    return psycopg.connect(database.url.replace("+psycopg", "").replace(f"//{APP_ROLE}@", "//postgres@"))
 
 
 @cache

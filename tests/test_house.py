@@ -26,8 +26,10 @@ APP = ROOT / "app"
 LAYERS = [
     {"extensions", "roles", "formats"},
     {"models"},
-    {"security", "sessions", "throttle", "access", "ledger", "search", "custom", "filters", "bulk", "past", "undo"}
-    | {"in_hand"},
+    {
+        *("security", "sessions", "throttle", "access", "wall", "policies", "ledger", "search", "custom", "filters"),
+        *("bulk", "past", "undo", "in_hand"),
+    },
     {"identity"},
     {"rules"},
     {"figures", "documents", "exchange"},

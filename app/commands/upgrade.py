@@ -1,5 +1,6 @@
 """Bring the database up to date: tables, roles, and the first departments, pipelines and tax rates."""
 
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -9,10 +10,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import func, select
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
-from app import access, create_app, search, security
+from app import access, create_app, jobs, policies, search, security, wall
 from app.commands import CommandError
 from app.extensions import db
 from app.models import Department, NumberSeries, Pipeline, Stage, TaxRate
@@ -62,9 +65,11 @@ def upgrade(settings_or_app, say=print):
     """Migrate, write roles and first data. Again, it changes nothing; two at once wait for each other."""
     app = settings_or_app if isinstance(settings_or_app, Flask) else create_app(settings_or_app)
     settings = app.config["SETTINGS"]
-    with app.app_context():
+    with app.app_context(), _as_owner(settings):
         try:
             _migrate(say)
+            if not settings.is_sqlite:
+                _build_the_wall(settings, say)
         except OperationalError as error:
             reason = str(error.orig).strip().splitlines()[0]
             raise CommandError(f"The database {settings.database_shown} cannot be used: {reason}")
@@ -76,6 +81,46 @@ def upgrade(settings_or_app, say=print):
             if search.is_stale(session):
                 say("Indexing the words of all records …")
                 search.rebuild(session)
+
+
+@contextmanager
+def _as_owner(settings):
+    """Work as the owner of the tables, where the application runs under another role."""
+    engines, own = db.engines, db.engine
+    engines[None] = wall.owners_engine(settings)
+    try:
+        yield
+    finally:
+        if engines[None] is not own:
+            engines[None].dispose()
+        engines[None] = own
+
+
+def _build_the_wall(settings, say):
+    """PostgreSQL's own policies, the tables of the queue, and the rights of the role that the application runs under."""
+    jobs.make_queue_tables()
+    with db.engine.begin() as connection:
+        connection = connection.execution_options(**{access.DOOR: True})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        if settings.app_role:
+            _ensure_role(connection, settings)
+        key = wall.key_from(settings.secret_key())
+        if policies.install(connection, key, settings.app_role):
+            say("Writing who sees what into PostgreSQL …")
+
+
+def _ensure_role(connection, settings):
+    role, password = settings.app_role, make_url(settings.DATABASE_URL).password
+    asked = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = :role")
+    passes_by = connection.scalar(asked, {"role": role})
+    if passes_by:
+        raise CommandError(f"The role “{role}” of DATABASE_URL passes by all policies: it must be neither SUPERUSER nor BYPASSRLS.")
+    if passes_by is None:
+        made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+        try:
+            connection.connection.driver_connection.execute(made)
+        except InsufficientPrivilege:
+            raise CommandError(f"The role “{role}” of DATABASE_URL is not there: make it (CREATE ROLE … LOGIN), then run this again.")
 
 
 def write_first_rows(session, *, today):

@@ -3,7 +3,7 @@
 What is saved here holds from the next request on, in every process: nothing is kept of the definitions.
 """
 
-from flask import abort, g, redirect, request
+from flask import abort, current_app, g, redirect, request
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm.exc import StaleDataError
@@ -20,7 +20,7 @@ from wtforms import (
 from wtforms.validators import Length, NumberRange, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app import access, filters, jobs
+from app import access, filters, jobs, wall
 from app.access import DOOR
 from app.extensions import N_, db
 from app.models import CustomField, Department
@@ -359,5 +359,6 @@ def _bring_about(session, fields):
     if db.engine.dialect.name == "sqlite":
         return custom_indexes.bring_about(session.connection(), fields)
     options = {"isolation_level": "AUTOCOMMIT", DOOR: True}
-    with db.engine.connect().execution_options(**options) as connection:
+    engine = wall.owners_engine(current_app.config["SETTINGS"])
+    with engine.connect().execution_options(**options) as connection:
         return custom_indexes.bring_about(connection, fields)
