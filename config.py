@@ -89,9 +89,10 @@ class Settings(BaseSettings):
     DATABASE_OWNER_URL: Annotated[
         str,
         _setting(
-            "The owner of the tables, where DATABASE_URL is a role that only works with them. Then PostgreSQL itself keeps "
-            "foreign rows from that role, whatever SQL it sends. `upgrade` and indexes use it; empty: one role does everything.",
-            expects="postgresql://owner:password@host/database, where DATABASE_URL is of PostgreSQL and of another role",
+            "The owner of the tables, where DATABASE_URL is a role that only works with them. Then PostgreSQL itself "
+            "keeps foreign rows from that role, whatever SQL it sends. `upgrade` and indexes use it; empty: one role "
+            "does everything.",
+            expects="postgresql://owner:password@host/database, with DATABASE_URL of PostgreSQL and another role",
             repr=False,
         ),
     ] = ""

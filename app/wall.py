@@ -70,7 +70,9 @@ def rights(principal):
     near = {verb: principal.fields_near(verb) for verb in _VERBS}
     says = {
         "me": principal.id,
-        "may": [f"{verb} {entity}" for verb in _VERBS for entity in _ASKED_AT_ALL if principal.may(verb, entity)],
+        "may": [
+            f"{verb} {entity}" for verb in _VERBS for entity in _ASKED_AT_ALL if principal.may(verb, entity)
+        ],
         "all": [
             f"{verb} {entity}"
             for verb in _VERBS
@@ -162,7 +164,7 @@ def _step_back(_connection, _cursor, _statement, _parameters, context, _many):
 
 
 def _say_for_the_house(connection, context):
-    """Past the wall to the end of the transaction; where there is none (AUTOCOMMIT), one is put around the statement."""
+    """Past the wall to the end of the transaction; in AUTOCOMMIT one is put around the statement."""
     driver = connection.connection.driver_connection
     if driver.autocommit:
         said = sql.Literal(signed(SYSTEM, driver.info.backend_pid)).as_string(driver)

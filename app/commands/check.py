@@ -17,15 +17,7 @@ from app import access, create_app, search
 from app.commands.upgrade import MIGRATIONS
 from app.documents import store
 from app.extensions import db
-from app.models import (
-    ENTITIES,
-    INDEX_TABLES,
-    SECURITY_TABLES,
-    Document,
-    Invoice,
-    NumberSeries,
-    SearchEntry,
-)
+from app.models import ENTITIES, Document, Invoice, NumberSeries, SearchEntry
 from app.rules import invoices, money
 
 AT_ONCE = 500  # rows held in memory while walking a table
@@ -58,8 +50,8 @@ def all_holds(*, mend=False):
         return False
     if db.engine.dialect.name != "sqlite" and not _is_behind_the_wall():
         print(
-            "note PostgreSQL's own policies do not hold: DATABASE_URL is the owner of the tables, so sight rests on the "
-            "application alone (docs/operations.md)."
+            "note PostgreSQL's own policies do not hold: DATABASE_URL is the owner of the tables, so that sight "
+            "rests on the application alone (docs/operations.md)."
         )
         return all([_holds(check, mend) for check in CHECKS])
     walls = () if db.engine.dialect.name == "sqlite" else (BEHIND_THE_WALL,)
@@ -128,7 +120,7 @@ def _is_behind_the_wall():
 
 
 def _holes_in_the_wall():
-    tables = sorted({*ENTITIES, *SECURITY_TABLES, *INDEX_TABLES})
+    tables = sorted(db.metadata.tables)
     with _reading() as session:
         connection = session.connection()
         for table in tables:

@@ -97,7 +97,7 @@ def _as_owner(settings):
 
 
 def _build_the_wall(settings, say):
-    """PostgreSQL's own policies, the tables of the queue, and the rights of the role that the application runs under."""
+    """PostgreSQL's own policies, the queue's tables, and the rights of the role that the application runs under."""
     jobs.make_queue_tables()
     with db.engine.begin() as connection:
         connection = connection.execution_options(**{access.DOOR: True})
@@ -114,13 +114,17 @@ def _ensure_role(connection, settings):
     asked = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = :role")
     passes_by = connection.scalar(asked, {"role": role})
     if passes_by:
-        raise CommandError(f"The role “{role}” of DATABASE_URL passes by all policies: it must be neither SUPERUSER nor BYPASSRLS.")
+        raise CommandError(
+            f"The role “{role}” of DATABASE_URL passes by all policies: it must be neither SUPERUSER nor BYPASSRLS."
+        )
     if passes_by is None:
         made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
         try:
             connection.connection.driver_connection.execute(made)
         except InsufficientPrivilege:
-            raise CommandError(f"The role “{role}” of DATABASE_URL is not there: make it (CREATE ROLE … LOGIN), then run this again.")
+            raise CommandError(
+                f"The role “{role}” of DATABASE_URL is not there: make it (CREATE ROLE … LOGIN), then run this again."
+            )
 
 
 def write_first_rows(session, *, today):
