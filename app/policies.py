@@ -317,6 +317,22 @@ def install(connection, key, app_role=None):
     return written != digest
 
 
+def take_down(connection):
+    """Drop all policies: a migration could not touch what they name. Without one, its role sees nothing."""
+    said = connection.scalars(
+        text(
+            "SELECT format('DROP POLICY %I ON %I', policyname, tablename) FROM pg_policies"
+            " WHERE schemaname = current_schema() AND policyname LIKE 'foyer\\_%'"
+            " UNION ALL SELECT format('DROP TRIGGER %I ON %I', tgname, relname) FROM pg_trigger"
+            " JOIN pg_class ON pg_class.oid = tgrelid WHERE tgname LIKE 'foyer\\_links\\_%'"
+            " UNION ALL SELECT 'COMMENT ON FUNCTION foyer_says() IS NULL'"
+            " WHERE to_regprocedure('foyer_says()') IS NOT NULL"
+        )
+    )
+    for statement in said.all():
+        connection.execute(text(statement))
+
+
 # Asked before the policies, as an index must be: they raise nothing that tells of a row.
 _TELL_NOTHING = ("textlike(text, text)", "jsonb_object_field_text(jsonb, text)")
 

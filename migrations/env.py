@@ -7,8 +7,10 @@ make them anew in the same migration; tests/test_schema.py counts them.
 
 import flask_appbuilder.security.sqla.models  # noqa: F401  (the ab_* tables are part of the schema)
 from alembic import context
+from flask import current_app
 from sqlalchemy import text
 
+from app import policies, wall
 from app.access import DOOR
 from app.commands.upgrade import UPGRADE_LOCK
 from app.extensions import db
@@ -55,13 +57,16 @@ def run_offline():
 
 
 def run_online():
-    engine = db.engine.execution_options(begin="IMMEDIATE", **{DOOR: True})
+    owner = wall.owners_engine(current_app.config["SETTINGS"])
+    engine = owner.execution_options(begin="IMMEDIATE", **{DOOR: True})
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             _run_on_sqlite(connection)
         else:
             with connection.begin():
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+                if "destination_rev" in context._proxy.context_opts:  # it goes up or down; `upgrade` writes them anew
+                    policies.take_down(connection)
                 _run(connection)
 
 

@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 from werkzeug.security import generate_password_hash
 
-from app import access, create_app, policies, security, wall
+from app import access, create_app, security
 from app.commands import demo
 from app.commands.import_ import run_import
 from app.commands.upgrade import upgrade
@@ -161,8 +161,6 @@ def _make_template(engine, template):
 def _fill_template(app, template):
     if template == "upgraded":
         upgrade(app, say=_silent)
-        if not app.config["SETTINGS"].is_sqlite:
-            _let_the_role_in(app)
     elif template == "demo":
         assert demo.load_if_empty(app, say=_silent)
     elif template == "northwind":
@@ -178,16 +176,6 @@ def _make_passwords_quick(database):
     quick = generate_password_hash(security.DEMO_PASSWORD, method="scrypt:1024:1:1")
     with database.raw() as connection:
         connection.execute(f"UPDATE ab_user SET password = '{quick}' WHERE password IS NOT NULL")
-
-
-def _let_the_role_in(app):
-    settings = app.config["SETTINGS"]
-    with app.app_context(), db.engine.begin() as connection:
-        connection = connection.execution_options(**{access.DOOR: True})
-        connection.exec_driver_sql(
-            f"DO $$ BEGIN CREATE ROLE {APP_ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-        )
-        policies.install(connection, wall.key_from(settings.secret_key()), APP_ROLE)
 
 
 def _silent(_line):
@@ -206,6 +194,11 @@ def _at(engine, name, *, is_behind_the_wall=False):
     return Database(engine, f"postgresql+psycopg://{role}@/{name}?host={_socket_folder()}", home)
 
 
+def secret():
+    """The secret of the installation, the same for every database of the run."""
+    return _run().name.ljust(64, "x").encode()
+
+
 def _share_the_key(home):
     """One secret for the run: a database that one process has made is signed for by the others."""
     path = home / "keys" / "secret_key"
@@ -213,7 +206,7 @@ def _share_the_key(home):
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
-    path.write_text(_run().name.ljust(64, "x"))
+    path.write_bytes(secret())
     path.chmod(0o600)
 
 
@@ -221,7 +214,9 @@ def _share_the_key(home):
 def _app(engine):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what FAB's dependencies say at import is theirs to mend
-        return create_app(_at(engine, "blank").settings())
+        owner = _at(engine, "blank")
+        more = {} if engine == "sqlite" else {"DATABASE_OWNER_URL": owner.url}
+        return create_app(_at(engine, "blank", is_behind_the_wall=True).settings(**more))
 
 
 def _copy(engine, template, name):

@@ -51,7 +51,8 @@ def tables(app):
     def look():
         with app.app_context(), db.engine.connect().execution_options(**{access.DOOR: True}) as connection:
             names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
-            return {name for name in names if not name.startswith("search_fts")}  # FTS5's own
+            # FTS5, the queue and the wall keep theirs themselves.
+            return {name for name in names if not name.startswith(("search_fts", "huey_", "foyer_"))}
 
     return look
 

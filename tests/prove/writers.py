@@ -27,7 +27,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from app import access, ledger, search, security  # noqa: F401 - the guards stand as soon as they are imported
+from app import access, ledger, search, security, wall  # noqa: F401 - the guards stand as soon as they are imported
 from app.extensions import db
 from app.models import Company, Deal, DealLine, Invoice
 from app.rules import invoices
@@ -144,6 +144,7 @@ def write(url, deals, notebook, starting_gun):
     """What a writer process does: issue the invoice of each deal, and note the number after the commit."""
     app = Flask("writer")
     app.config["SQLALCHEMY_DATABASE_URI"] = url
+    wall.use_key(databases.secret())
     db.init_app(app)
     with app.app_context(), notebook.open("ab", buffering=0) as notes:
         with access.system_session("sign in", writes=False) as session:
