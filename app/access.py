@@ -321,6 +321,10 @@ class Principal:
         """No need to ask: where every row is allowed, `seen_at` has said so."""
         return NO_ROW
 
+    def no_more_than_held(self, verb, model, row):
+        """The condition that a membership or deputy gives nobody more than he who writes it holds."""
+        return _no_more_than_held(self, verb, model, row)
+
     def of_whole(self, _verb, _column):
         """No need to ask either: that a column names an entity of which every row is allowed."""
         return NO_ROW
@@ -473,7 +477,7 @@ def allowed(principal, verb, model, row=None):
         return _both(may, _of_departments(principal, verb, row)) if model is models.CustomField else may
     within = _either([_granted(principal, verb, entity, row), _shared(principal, verb, entity, row)])
     if model in (models.Membership, models.Deputy) and verb != "see" and within is not NO_ROW:
-        within = _both(within, _no_more_than_held(principal, verb, model, row))
+        within = _both(within, principal.no_more_than_held(verb, model, row))
     for _subject, seen in subjects_of(principal, model, row):
         within = _both(within, seen)
     return within

@@ -9,12 +9,12 @@ it. docs/decisions/0013-policies-of-postgresql.md says what it keeps out and wha
 
 from hashlib import sha256
 
-from sqlalchemy import Boolean, Integer, Text, cast, func, literal, literal_column, or_, select, text
+from sqlalchemy import Boolean, Integer, Text, and_, cast, func, literal, literal_column, or_, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.access import BOUGHT, CONDITIONS, ROOTS, allowed
-from app.models import ENTITIES, INDEX_TABLES, CustomField, Row
+from app.access import BOUGHT, CONDITIONS, EVERY_ROW, ROOTS, allowed
+from app.models import ENTITIES, INDEX_TABLES, CustomField, Membership, Row
 from app.wall import leaf_of, pads
 
 COMMANDS = {"see": "SELECT", "add": "INSERT", "edit": "UPDATE", "delete": "DELETE"}
@@ -51,6 +51,15 @@ class Whoever:
     def of_whole(self, verb, column):
         """See `Principal.of_whole`: one list for all of them."""
         return column == func.any(cast(_asked("foyer_whole", verb, kind=ARRAY(Text)), ARRAY(Text)))
+
+    def no_more_than_held(self, _verb, model, row):
+        """See `Principal.no_more_than_held`: which memberships he gives; what a deputy gets, the session alone asks."""
+        if model is not Membership:
+            return EVERY_ROW
+        gives = func.concat(row.department_id, literal(" "), row.role).in_(
+            select(literal_column("foyer_gives()", Text))
+        )
+        return or_(self.has("edit", "account"), and_(row.source == "local", gives))
 
     def pointed_at(self):
         """See `Principal.pointed_at`: what everybody reads is in that list or not seen at all."""
@@ -197,6 +206,10 @@ _FUNCTIONS = {
         """
         DECLARE says jsonb := foyer_says();
         BEGIN RETURN coalesce((says->'ways'->(says->'reach'->>leaf)::int->>2)::int[], '{{}}'); END""",
+    ),
+    "foyer_gives()": (
+        "SETOF text",
+        "BEGIN RETURN QUERY SELECT jsonb_array_elements_text(foyer_says()->'gives'); END",
     ),
     "foyer_me()": ("integer", "BEGIN RETURN (foyer_says()->>'me')::int; END"),
     "foyer_near(verb text)": (

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 
 from app.access import DOOR, SYSTEM, WriteRefused
 from app.extensions import Session, db
-from app.models import ENTITIES, ChangeSet
+from app.models import ENTITIES, ChangeSet, Deputy, Membership
 
 # The verbs that the policies ask for: reading, writing, and what is written with the verb of its record.
 _VERBS = ("see", "add", "edit", "delete", "share")
@@ -82,6 +82,7 @@ def rights(principal):
         "ways": list(ways),
         "reach": reach,
         "near": {verb: _array(keys - {None}) for verb, keys in near.items() if keys is not None},
+        "gives": [f"{key} {name}" for key, names in principal.gives for name in names],
         "shared": [f"{verb} {entity}" for verb, entity in sorted(principal.shared)],
         "persons": _array(principal.persons),
         "departments": _array(principal.departments),
@@ -110,6 +111,8 @@ def is_everything(principal, verb, model):
     if model.__sight__ == "reference":
         is_whole = model.__tablename__ != "custom_field" or principal.fields_near(verb) is None
         return principal.may(verb, model.__tablename__) and is_whole
+    if model in (Membership, Deputy) and verb != "see" and not principal.may("edit", "account"):
+        return False  # nobody gives more than he holds
     if model.__through__ in ENTITIES:
         return is_everything(principal, verb if verb == "see" else "edit", ENTITIES[model.__through__])
     if model.__through__ or model is ChangeSet:
