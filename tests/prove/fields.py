@@ -170,7 +170,8 @@ class Value:
 
 
 def _text(column, number):
-    letters = "".join("bcdghkmnpr"[int(digit)] for digit in f"{number:04}")
+    # Each letter twice: no word is another one misspelt.
+    letters = "".join("bcdghkmnpr"[int(digit)] * 2 for digit in f"{number:04}")
     if column.info.get("format") == "email":
         return f"zq{letters}@zqhost.example"
     if column.info.get("format") == "phone":

@@ -194,8 +194,7 @@ class World:
             found = session.execute(stages.join(models.Stage.pipeline)).all()
             self.stages = {kind: [key for one, key, _ in found if one == kind] for kind in ("deal", "ticket")}
             self.first = {kind: keys[0] for kind, keys in self.stages.items()}
-            self.tag = models.Tag(name="Tried")
-            session.add(self.tag)
+            session.add_all(models.Tag(name=name) for name in ("Tried", *PEOPLE))
             session.flush()
             for name in DEPARTMENTS:
                 for number in range(foreign + (2 if name == HOME else 0)):
@@ -737,7 +736,8 @@ class Trier:
                 ),
             )
         if entity in BOARDS:
-            moved = {"stage_id": self.world.stages[entity][1]}
+            # Each into another stage than the one before him, so that the card does move.
+            moved = {"stage_id": self.world.stages[entity][1 + list(PEOPLE).index(self.username) % 2]}
             yield (
                 "board",
                 lambda: self.post(
@@ -745,7 +745,7 @@ class Trier:
                 ),
             )
         if entity != "activity":
-            yield "inline", lambda: self.post(f"{self.base}/{key}/tags", {"tag": "Tried"})
+            yield "inline", lambda: self.post(f"{self.base}/{key}/tags", {"tag": self.username})
 
 
 if __name__ == "__main__":
