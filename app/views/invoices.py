@@ -194,7 +194,8 @@ class InvoiceView(RecordView):
             db.session.rollback()  # the writing session must not wait for this reading one
             _paper(pk)
         name, content = db.session.execute(select(Document.name, Document.content).where(*this)).one()
-        Departure("invoice", f"#{pk}", kind="document", record_id=pk, rows=1)  # its name is not for who reads the ledger
+        # By number: its name is not for everybody who reads the ledger.
+        Departure("invoice", f"#{pk}", kind="document", record_id=pk, rows=1)
         response = Response(
             content, mimetype="application/pdf", headers={"Content-Security-Policy": "sandbox"}
         )
