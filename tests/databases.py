@@ -96,11 +96,13 @@ def end_run(folder):
 
 
 @contextmanager
-def fresh_database(engine="sqlite", template="cast"):
-    """A copy of a template, gone at the end. For fixtures of another scope than one test, too."""
+def fresh_database(engine="sqlite", template="cast", *, is_behind_the_wall=False):
+    """A copy of a template, gone at the end. For fixtures of another scope than one test, too.
+
+    `is_behind_the_wall`: the application is not the tables' owner, so PostgreSQL itself keeps rows apart, too.
+    """
     name = f"t_{os.getpid()}_{next(_number)}"
-    # Where there are tables, the application is not their owner: PostgreSQL itself keeps rows apart.
-    database = _at(engine, name, is_behind_the_wall=template not in ("blank", "upgraded"))
+    database = _at(engine, name, is_behind_the_wall=is_behind_the_wall)
     if template != "blank":
         _ensure_template(engine, template)
     _copy(engine, template, name)

@@ -112,7 +112,7 @@ class House:
 
 @contextmanager
 def _house(engine):
-    with databases.fresh_database(engine) as database, databases.app_on(database) as app:
+    with databases.fresh_database(engine, is_behind_the_wall=True) as database, databases.app_on(database) as app:
         yield House(app, database)
 
 

@@ -48,7 +48,7 @@ class Raw:
 
 @pytest.fixture(scope="module")
 def house():
-    with databases.fresh_database("postgresql") as database, databases.app_on(database) as app:
+    with databases.fresh_database("postgresql", is_behind_the_wall=True) as database, databases.app_on(database) as app:
         yield House(app, database)
 
 

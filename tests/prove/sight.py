@@ -77,7 +77,7 @@ def main():
 def prove(way, questions, people, seed):
     """Ask that many random questions in one way."""
     engine = "sqlite" if way == "sqlite" else "postgresql"
-    with databases.fresh_database(engine) as database, databases.app_on(database) as app:
+    with databases.fresh_database(engine, is_behind_the_wall=True) as database, databases.app_on(database) as app:
         house = House(app, database)
         rights = Rights(house, people, seed)
         outcome = Outcome(way, people=people, grants=sum(len(one.grants) for one in rights.people))
