@@ -58,7 +58,14 @@ def run_offline():
 
 def run_online():
     owner = wall.owners_engine(current_app.config["SETTINGS"])
-    engine = owner.execution_options(begin="IMMEDIATE", **{DOOR: True})
+    try:
+        _run_as(owner.execution_options(begin="IMMEDIATE", **{DOOR: True}))
+    finally:
+        if owner is not db.engine:
+            owner.dispose()
+
+
+def _run_as(engine):
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             _run_on_sqlite(connection)
