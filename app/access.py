@@ -1227,14 +1227,13 @@ def vouched(statement):
 def lies_within(principal, verb, model):
     """`allowed`, as a condition in a statement on `model` of the principal's own session.
 
-    Whether what an activity speaks of is seen, is asked of other tables, whose rows do not come out either.
+    What it asks of other tables (invoices of a customer, what an activity speaks of, shares) stays there: no row of
+    theirs comes out.
     """
-    if not getattr(model, "__subjects__", ()):
-        return allowed(principal, verb, model)
     row = model.__table__.alias()
     condition = allowed(principal, verb, model, row.c)
-    if condition is EVERY_ROW or condition is NO_ROW:
-        return condition
+    if not any(isinstance(element, Select) for element in iterate(condition)):
+        return allowed(principal, verb, model)
     same = vouched(select(row.c.id).where(row.c.id == model.id, condition).correlate(model.__table__))
     return same.scalar_subquery().is_not(None)
 

@@ -5,6 +5,7 @@ it goes with everything in it when the run ends. A template is made once a run, 
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -198,7 +199,7 @@ def _at(engine, name, *, is_behind_the_wall=False):
 
 def secret():
     """The secret of the installation, the same for every database of the run."""
-    return _run().name.ljust(64, "x").encode()
+    return hashlib.sha256(_run().name.encode()).hexdigest().encode()
 
 
 def _share_the_key(home):

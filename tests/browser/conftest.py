@@ -67,15 +67,16 @@ def desk(chromium, servers, keys, engine, javascript):
     """`desk("rep.north")`: a browser in which this colleague has signed in; at the end, what it noticed is told."""
     desks = []
 
-    def sit_down(username, **options):
+    def sit_down(username, *, anew=False, **options):
         options = {"java_script_enabled": javascript, "viewport": WIDE, **options}
         address = servers(engine)
-        key = keys.get((address, username))
+        key = None if anew else keys.get((address, username))
         context = chromium.new_context(base_url=address, storage_state=key, **options)
         desks.append(Desk(context, urlsplit(address).netloc, username))
         if key is None:
             desks[-1].sign_in()
-            keys[address, username] = context.storage_state()
+            if not anew:  # who signs out ends his session for whoever else sits on it
+                keys[address, username] = context.storage_state()
         return desks[-1]
 
     yield sit_down

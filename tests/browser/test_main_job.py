@@ -360,7 +360,7 @@ def test_the_order_within_a_column_is_kept(desk):
 
 @with_and_without
 def test_a_wrong_password_opens_nothing(desk):
-    visitor = desk("director").open("/")
+    visitor = desk("director", anew=True).open("/")
     visitor.page.locator(".who summary").click()
     visitor.press("Sign out", within=visitor.page.locator("header"))
     visitor.fill("User name", "director")

@@ -487,7 +487,7 @@ def _targets(target):
     "a form filled in by the address with what does not fit", lambda target: target.endpoint.endswith(".new")
 )
 def _prefills(target):
-    columns = [column.name for column in target.model.__table__.c]
+    columns = [column.name for column in target.model.__table__.c] if target.model else list(FILLED)
     for text in ("5", "99999999", "0", "abc", "9" * 5000, "٣"):
         yield target.request(query={name: text for name in columns})
 
