@@ -189,6 +189,7 @@ def _principal(session, user_id, row, only=None, firm=None):
         shared=_shared(session, tuple(persons), departments, today),
         today=today,
         acts_for=acts_for,
+        custom_fields=tuple(row[-3:]),
     )
     return replace(principal, gives=_gives(principal, tree, composed))
 

@@ -4,8 +4,9 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from app import access
+from app import access, policies, wall
 from app.commands.upgrade import MIGRATIONS
+from app.extensions import db
 from tests import databases
 from tests.figures import world
 
@@ -29,6 +30,10 @@ def firm(request):
     with databases.fresh_database(request.param, "blank") as database, databases.app_on(database) as app:
         with app.app_context():
             command.upgrade(Config(MIGRATIONS), "head")
+            if request.param == "postgresql":  # the rule of sight asks functions that come with the policies
+                with db.engine.begin() as connection:
+                    connection = connection.execution_options(**{access.DOOR: True})
+                    policies.install(connection, wall.key_from(databases.secret()))
             with database.raw() as connection:
                 _drop_triggers(connection.cursor(), request.param)
             with access.system_session("a random firm") as session:
