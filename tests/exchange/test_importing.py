@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
-from app import undo
+from app import access, undo
 from app.exchange import importing
 from app.exchange.files import open_table
 from app.exchange.importing import House, Mapping
