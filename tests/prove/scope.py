@@ -609,6 +609,8 @@ def model_of(view):
     return getattr(view, "model", None) or ENTITIES.get(view.entity)  # None: tables of the door, no records
 
 
+# Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over.
+NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet")
 PAGE = 10  # rows a list page: small enough that lists have a next one
 
 
@@ -861,10 +863,7 @@ class Audit:
                 continue
             if key not in self.visible_now[table] and page.status not in (403, 404):
                 self.outcome.out_of_place.append(f"{self.account}: {page.url} answers {page.status}")
-            # Than the right to look: to change it, or that it is an import.
-            needs_more = (
-                rule.endpoint.endswith((".edit", ".fields", ".lose", ".share", ".undo")) or "Import" in rule.endpoint
-            )
+            needs_more = rule.endpoint.endswith(NEEDS_MORE) or "Import" in rule.endpoint
             if key in self.visible_now[table] and page.status in (403, 404) and not needs_more:
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
 
