@@ -38,6 +38,8 @@ def make(session, entity, /, *, canary=None, **values):
         value = _value(session, entity, attribute.key, column, canary)
         if value is not None:
             fields[attribute.key] = value
+    if entity == "share" and "to_staff_id" not in values:  # with one, and no more than one
+        fields["to_department_id"] = values.pop("to_department_id", department(session, "Sales").id)
     row = model(**fields, **values)
     session.add(row)
     session.flush()
