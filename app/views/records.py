@@ -384,6 +384,8 @@ def choices_for(model, name, row, has_empty=False):
 
 def is_offered(model, name, row, key):
     """Whether this may be chosen in that link."""
+    if not 0 < key <= filters.LARGEST_ID:
+        return False
     target, offered = _offered(model, name, row)
     return db.session.scalar(offered.with_only_columns(target.id).where(target.id == key)) is not None
 
