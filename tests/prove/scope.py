@@ -82,6 +82,8 @@ SEES = {
     ),
     "admin": dict.fromkeys(("number_series", "group_mapping", "second_factor_rule"), "1 = 1"),
 }
+# Account -> (table, column) that its role keeps from it on every row.
+HIDDEN = {"finance": {("company", "notes"), ("deal", "notes")}}
 PARTS = {
     "deal_line": "deal",
     "ticket_message": "ticket",
@@ -706,10 +708,10 @@ class Audit:
 
     def _allowed(self, visible):
         """The canaries that may come back, by the rows they stand in; history is seen with its record."""
-        allowed = set()
-        for word, (table, key, _) in self.home.items():
+        allowed, hidden = set(), HIDDEN.get(self.account, ())
+        for word, (table, key, column) in self.home.items():
             table = table.removesuffix("'s history")
-            if key in visible[table]:
+            if key in visible[table] and (table, column) not in hidden:
                 allowed.add(word)
         return allowed
 
