@@ -59,10 +59,15 @@ class DeputyForm(Form):
 
 
 class _Arranging(PageView):
-    """What memberships and deputies share: the form, the look at what it does, the end."""
+    """What memberships and deputies share: the sheet, the form, the look at what it does, the end."""
+
+    @expose("/<int:pk>")
+    @allows("see")
+    def show(self, pk):
+        return self._sheet(self._find(pk))
 
     def _find(self, pk):
-        row = db.session.get(self.model, pk) if pk <= filters.LARGEST_ID else None
+        row = db.session.get(self.model, pk)
         if row is None:
             abort(404)
         return row
@@ -157,11 +162,6 @@ class MembershipView(_Arranging):
             subtitle = gettext("To people of your departments, and never more than you hold yourself.")
         return self._new(form, change, gettext("Give a role"), _back(said[0]), subtitle)
 
-    @expose("/<int:pk>")
-    @allows("see")
-    def show(self, pk):
-        return self._sheet(self._find(pk))
-
     @expose("/<int:pk>/end", methods=["POST"])
     @allows("delete")
     def end(self, pk):
@@ -217,11 +217,6 @@ class DeputyView(_Arranging):
             )
 
         return self._new(form, change, gettext("Appoint a deputy"), _back(owner_id))
-
-    @expose("/<int:pk>")
-    @allows("see")
-    def show(self, pk):
-        return self._sheet(self._find(pk))
 
     @expose("/<int:pk>/end", methods=["POST"])
     @allows("delete")
