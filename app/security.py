@@ -323,7 +323,7 @@ def authenticate(username, password, *, address, device=None):
         if (seconds := throttle.ask("password", account, address, device)) is not None:
             _note_guessing(user_id, address)
             raise throttle.TooMany(seconds)
-        is_right = throttle.compute(check_password_hash, password_hash or _NOBODY, normal(password))
+        is_right = is_hash_of(password_hash or _NOBODY, password)
         if not is_right or password_hash is None:
             return None
         throttle.passed("password", user_id, address, device)
@@ -374,6 +374,11 @@ def normal(password):
 def hashed(password):
     """The hash that is kept of a password."""
     return generate_password_hash(normal(password))
+
+
+def is_hash_of(kept, password):
+    """Whether this hash was kept of this password; computed in line with all others, for it takes its time."""
+    return throttle.compute(check_password_hash, kept, normal(password))
 
 
 # What can happen at the ways in beside the password: those who hold the accounts see it all on one page.

@@ -98,10 +98,10 @@ def _as_owner(settings):
 
 def _build_the_wall(settings, say):
     """PostgreSQL's own policies, the queue's tables, and the rights of the role that the application runs under."""
-    jobs.make_queue_tables()
     with db.engine.begin() as connection:
         connection = connection.execution_options(**{access.DOOR: True})
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        jobs.make_queue_tables()
         if settings.app_role:
             _ensure_role(connection, settings)
         key = wall.key_from(settings.secret_key())
