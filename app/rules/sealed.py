@@ -1,6 +1,6 @@
 """The sealed line: that a customer exists beyond one's reach, whose he is and whom to ask; nothing else of him.
 
-The one declared exception to "foreign and absent answer alike" (docs/decisions/0017-the-sealed-line.md). It answers
+The one declared exception to "foreign and absent answer alike" (docs/decisions/0022-the-sealed-line.md). It answers
 only to exact identity: the whole mail address, the whole VAT id, or the full name. Compared are
 
 - mail addresses without regard to case and blanks around them;
