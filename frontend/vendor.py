@@ -46,6 +46,7 @@ def main():
     write_icons()
     copy_script("htmx.org", "dist/htmx.min.js")
     copy_script("sortablejs", "Sortable.min.js")
+    write_hotkey()
     write_screen_font()
     write_print_fonts()
     write_manifest()
@@ -69,6 +70,15 @@ def copy_script(package, path):
     folder = folder_of(package)
     shutil.copyfile(MODULES / package / path, folder / Path(path).name)
     shutil.copyfile(MODULES / package / "LICENSE", folder / "LICENSE")
+
+
+def write_hotkey():
+    """The module of shortcuts as a plain script: all of the house's scripts come as one file, which imports nothing."""
+    folder = folder_of("@github/hotkey")
+    source = (MODULES / "@github/hotkey/dist/index.js").read_text()
+    body, exported = re.fullmatch(r"(.*)\nexport (\{[^}]*\});\s*", source, re.S).groups()
+    (folder / "hotkey.js").write_text(f"var hotkey = (() => {{\n{body}\nreturn {exported};\n}})();\n")
+    shutil.copyfile(MODULES / "@github/hotkey/LICENSE", folder / "LICENSE")
 
 
 def write_tabler():

@@ -1,7 +1,8 @@
 """Static files: under an address that says which version they are, so that a browser asks for each of them once.
 
-The sheets of the house come as one file, put together from `static/css` and the vendored ones at start. What can be
-compressed is compressed once, when it is first asked for.
+The sheets of the house come as one file, put together from `static/css` and the vendored ones at start; so do the
+scripts of `static/js`, but for those that only some pages need. What can be compressed is compressed once, when it is
+first asked for.
 """
 
 import gzip
@@ -17,7 +18,11 @@ STATIC = Path(__file__).parent.parent / "static"
 SHEET = "foyer.css"
 FOR_GOOD = "public, max-age=31536000, immutable"
 _FIRST = ("vendor/fontsource-variable-inter-5.3.0/inter.css", "vendor/tabler-core-1.6.1/tabler.css", "css/house.css")
-_COMPRESSED = ("text/", "application/json", "image/svg+xml")
+SCRIPT = "foyer.js"
+_SCRIPTS = ("vendor/htmx-4.0.1/htmx.min.js", "vendor/github-hotkey-3.1.4/hotkey.js")
+# Scripts that only some pages need: these name them.
+_APART = ("js/board.js", "js/security-keys.js")
+_COMPRESSED = ("text/", "application/json", "application/javascript", "image/svg+xml")
 
 
 class File:
@@ -40,6 +45,7 @@ class Assets:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         self.files = {name: File(name, (folder / name).read_bytes()) for name in names}
         self.files[SHEET] = File(SHEET, self._one_sheet())
+        self.files[SCRIPT] = File(SCRIPT, self._one_script())
         seen = hashlib.sha256()
         for name, file in self.files.items():
             seen.update(name.encode() + b"\0" + hashlib.sha256(file.content).digest())
@@ -49,6 +55,12 @@ class Assets:
         """The vendored sheets, then the house's own, the general one first; addresses in them go on from here."""
         own = [name for name in self.files if name.startswith("css/") and name not in _FIRST]
         return b"\n".join(_from_here(name, self.files[name].content) for name in (*_FIRST, *own))
+
+    def _one_script(self):
+        """The vendored scripts as they are, then the house's own, each with its names to itself."""
+        own = [name for name in self.files if name.startswith("js/") and name not in _APART]
+        vendored = [self.files[name].content for name in _SCRIPTS]
+        return b"\n".join([*vendored, *(_alone(self.files[name].content) for name in own)])
 
     @cache  # noqa: B019 - there is one of these as long as the app lives
     def address(self, name):
@@ -75,6 +87,10 @@ _ADDRESS = re.compile(rb"url\((?!['\"]?(?:data:|/|#))['\"]?([^'\")]+)['\"]?\)")
 def _from_here(name, content):
     folder = PurePosixPath(name).parent.as_posix().encode()
     return _ADDRESS.sub(lambda found: b"url(" + folder + b"/" + found.group(1) + b")", content)
+
+
+def _alone(content):
+    return b"(() => {\n\"use strict\";\n" + content + b"})();"
 
 
 def asset(name):

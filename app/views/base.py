@@ -40,6 +40,8 @@ __all__ = ["ApiView", "PageView", "TokenApi", "allows", "expose", "install"]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Sign-in for programs carries no cookie, so nothing could be forged with it.
 CSRF_FREE = ("SecurityApi.login", "SecurityApi.refresh")
+# Where an answer goes that is no part of the page a script asked for: among the messages.
+AS_A_NOTE = {"HX-Retarget": "#flashes", "HX-Reswap": "innerHTML"}
 # What is open to somebody who must set a new password first.
 ALLOWED_BEFORE = ("OwnAccountView.password", "SignIn.logout")
 # Routes to which whoever is signed in may send more than forms hold: endpoint -> bytes.
@@ -321,6 +323,11 @@ def wants_json():
     return request.path.startswith("/api/") or request.accept_mimetypes.best == "application/json"
 
 
+def wants_fragment():
+    """Whether a script of our pages (htmx) asks for a part of a page, and swaps it in where it stands."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Request-Type") == "partial"
+
+
 # --------------------------------------------------------------------------------------------- views
 
 
@@ -350,6 +357,8 @@ def allows(verb, *others):
 def _sign_in_first():
     if wants_json():
         return jsonify(message=gettext("Sign in first.")), 401
+    if wants_fragment():
+        return render_template("errors/session_over.html"), 401, AS_A_NOTE
     target = request.full_path.rstrip("?") if request.method in SAFE_METHODS else None
     return redirect(url_for("SignIn.login", next=target if target != "/" else None))
 

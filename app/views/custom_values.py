@@ -268,6 +268,7 @@ def facts(entity, custom, currency=None):
     names = custom_fields.names_of(db.session(), fields, [custom])
     return [
         {
+            "name": one.key,
             "label": one.label(language()),
             "value": cell(one, (custom or {}).get(one.name), names, currency),
             "wide": one.kind == "long_text" and bool((custom or {}).get(one.name)),

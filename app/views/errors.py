@@ -15,7 +15,7 @@ from app.extensions import N_, db
 from app.filters import BadQuery
 from app.rules import RuleBroken
 from app.throttle import TooMany
-from app.views.base import wants_json
+from app.views.base import AS_A_NOTE, wants_fragment, wants_json
 from app.views.sign_in import too_many
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ def answer(status, message=None, page=None, **more):
     message = message or gettext(SENTENCES.get(status, SENTENCES[400]))
     if wants_json():
         return jsonify(message=message, **more), status
+    if wants_fragment():
+        return render_template("errors/note.html", message=message, **more), status, AS_A_NOTE
     page = page or (status if status in PAGES else 400)
     return render_template(f"errors/{page}.html", message=message, **more), status
 

@@ -16,7 +16,7 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
-from wtforms.validators import InputRequired, Length, NumberRange, Optional
+from wtforms.validators import InputRequired, Length, NumberRange, Optional, StopValidation
 
 from app import search
 from app.filters import LARGEST_ID
@@ -29,6 +29,16 @@ from app.views.cells import name_columns, name_of
 # Links to these tables are chosen from a list; all others are typed and found by name.
 CHOSEN = {"department", "staff", "stage", "pipeline", "tax_rate"}
 SUGGESTED = 30
+
+
+class Needed(InputRequired):
+    """A value must stand there; blanks are none."""
+
+    def __call__(self, form, field):
+        super().__call__(form, field)
+        if field.data is None and not field.process_errors:
+            field.errors[:] = []
+            raise StopValidation(self.message)
 
 
 class ExactField(StringField):
@@ -273,7 +283,7 @@ def _field(model, column):
     info, kind = column.info, column.type
     label, hint = lazy_gettext(info["label"]), lazy_gettext(info["hint"]) if info.get("hint") else ""
     required = not column.nullable and not isinstance(kind, Boolean) and column.default is None
-    checks = [InputRequired(lazy_gettext("This is needed."))] if required else [Optional()]
+    checks = [Needed(lazy_gettext("This is needed."))] if required else [Optional()]
     settings = {"label": label, "description": hint}
     if column.foreign_keys:
         target = ENTITIES[next(iter(column.foreign_keys)).column.table.name]

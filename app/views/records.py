@@ -21,6 +21,7 @@ from app.views.lists import ListView, asker
 from app.views.past import PastRoutes, flash_undoable
 from app.views.sharing import ShareRoutes
 from app.views.tagging import TagRoutes
+from app.views.values import ValueRoutes
 
 _VIEWS = {}
 
@@ -30,7 +31,7 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, ListView):
+class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, PastRoutes, ListView):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
@@ -43,7 +44,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
     def __init__(self):
         self.entity = self.model.__tablename__
         if self.is_edited_by_deeds:
-            self.exclude_route_methods = {*self.exclude_route_methods, "new", "edit", "delete", "restore"}
+            self.exclude_route_methods = {*self.exclude_route_methods, "new", "edit", "delete", "restore", "value"}
         if "erase" not in roles.VERBS.get(self.entity, ()):
             self.exclude_route_methods = {*self.exclude_route_methods, "erase"}
         super().__init__()
@@ -250,6 +251,10 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
         own = [self._fact(row, one, links) for one in told]
         if self.entity in custom_fields.TAKERS:
             own += custom_values.facts(self.entity, row.custom, getattr(row, "currency", None))
+        editable = self.values_to_edit(row)
+        for fact in own:
+            if fact["name"] in editable and fact["value"] is not cells.HIDDEN:
+                fact["edit"] = self.value_path(row, fact["name"])
         parts = [own, [self._fact(row, one, links) for one in stamps]]
         return [{"title": None, "facts": part} for part in parts if part]
 
@@ -257,7 +262,7 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, PastRoutes, L
         name = column.name
         is_long = isinstance(column.type, Text) and getattr(row, name)
         value = links[name] if links and name in links else cells.cell(row, name)
-        return {"label": cells.label(column), "value": value, "wide": bool(is_long)}
+        return {"name": name, "label": cells.label(column), "value": value, "wide": bool(is_long)}
 
     # ---- the parts of the pages
 

@@ -133,6 +133,7 @@ class DepartmentView(RecordView):
     model = Department
     route_base = "/departments"
     one, many, icon = N_("Department"), N_("Departments"), "sitemap"
+    edits_values = False
     list_columns = ("name", "parent_id")
     default_sort = "name"
 
@@ -221,6 +222,7 @@ class StaffView(HandOverRoutes, RecordView):
     model = Staff
     route_base = "/staff"
     one, many, icon = N_("Colleague"), N_("Staff"), "user-circle"
+    edits_values = False
     list_columns = ("name", "job_title", "department_id", "phone", "reports_to_id", "left_on")
     filter_columns = ("department_id",)
     default_sort = "name"
