@@ -104,7 +104,9 @@ class ValueRoutes:
             return cells.cell(row, name)
         one = next(one for one in custom_values.fields_for(self.entity) if one.key == name)
         names = custom_fields.names_of(db.session(), [one], [row.custom])
-        return custom_values.cell(one, (row.custom or {}).get(one.name), names, getattr(row, "currency", None))
+        return custom_values.cell(
+            one, (row.custom or {}).get(one.name), names, getattr(row, "currency", None)
+        )
 
 
 def _put(row, field):

@@ -67,7 +67,9 @@ def test_what_the_form_refuses_is_said_at_the_field_and_nothing_is_lost(north, c
 
 
 @on_both_engines
-def test_who_was_overtaken_sees_what_stands_there_and_may_save_again(north, client_for, company_id, as_system):
+def test_who_was_overtaken_sees_what_stands_there_and_may_save_again(
+    north, client_for, company_id, as_system
+):
     address = f"/companies/{company_id}/values/city"
     mine = north.get(address)
     other = client_for("head.sales")

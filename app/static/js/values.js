@@ -7,8 +7,14 @@ const stood = new WeakMap(); // place -> what stood in it before the form came
 document.addEventListener("htmx:before:swap", (event) => {
   const place = event.detail.ctx?.target;
   if (!place?.matches?.("[data-value]") || stood.has(place)) return;
-  stood.set(place, [...place.childNodes].map((node) => node.cloneNode(true)));
+  stood.set(place, [...place.childNodes].map(asItWas));
 });
+
+function asItWas(node) {
+  const copy = node.cloneNode(true);
+  copy.classList?.remove("htmx-request");
+  return copy;
+}
 
 document.addEventListener("htmx:after:swap", (event) => {
   const place = event.detail.ctx?.target;
