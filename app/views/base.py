@@ -14,6 +14,7 @@ from flask import (
     abort,
     current_app,
     g,
+    has_request_context,
     jsonify,
     redirect,
     render_template,
@@ -312,10 +313,12 @@ def set_session_cookie(response, token, device=None):
 
 
 def _language():
-    """The reader's language, once there is a catalogue of it; till then the house's."""
+    """The language that the reader chose, else one that his browser asks for, else (None) the house's."""
+    spoken = current_app.config["LANGUAGES"]
     principal = g.get("principal") if g else None
-    spoken = principal is not None and principal.language in current_app.config["LANGUAGES"]
-    return principal.language if spoken else None
+    if principal is not None and principal.language in spoken:
+        return principal.language
+    return request.accept_languages.best_match(spoken) if has_request_context() else None
 
 
 def wants_json():
