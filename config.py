@@ -155,6 +155,26 @@ class Settings(BaseSettings):
         ),
     ] = 30
 
+    ATTACHMENT_MB: Annotated[
+        int,
+        _setting(
+            "Megabytes that one attached file may have. A proxy before Foyer must let as much through.",
+            expects="a whole number from 1 to 1000",
+            ge=1,
+            le=1000,
+        ),
+    ] = 25
+
+    ATTACHMENTS_PER_RECORD: Annotated[
+        int,
+        _setting(
+            "How many files may hang on one record.",
+            expects="a whole number from 1 to 10000",
+            ge=1,
+            le=10000,
+        ),
+    ] = 200
+
     EXPORT_APPROVAL_ROWS: Annotated[
         int,
         _setting(

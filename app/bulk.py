@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, event, insert, inspect, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm.util import identity_key
 
-from app import access, ledger, search, security
+from app import access, bell, ledger, search, security
 from app.access import DOOR, deleted_in, principal_of
 from app.extensions import Session
 from app.models import ENTITIES, Recorded
@@ -114,6 +114,7 @@ def delete(session, model, ids, *, goes_along=False, step=lambda how_many: None)
         this = delete_from(model.__table__).where(model.__table__.c.id.in_(keys))
         session.connection().execute(this, execution_options=_OPTIONS)
         _forget(session, model, keys, gone=True)
+        bell.forget(session, model, keys)
         _tell(session, model, [])
         gone += keys
         step(len(chunk))
@@ -151,6 +152,7 @@ def _edit(session, model, edits, goes_along):
     ]
     if model.__search__:
         search.put(session.connection(), entries)
+    bell.handed_over(session, model, edits)
     _tell(session, model, [after for _, _, after in whole])
 
 

@@ -14,6 +14,7 @@ from app.access import DOOR, deleted_in, principal_of
 from app.extensions import Session
 from app.models import (
     ENTITIES,
+    Attachment,
     Change,
     ChangeSet,
     Document,
@@ -34,7 +35,7 @@ from app.models import (
 # The ledger does not write of itself, nor of what is derived from other rows and can be made again.
 UNRECORDED = (Change, ChangeSet, SearchEntry, Job, JobFile, OutboxMessage, DuplicatePair, ImportMapping, ReadEntry)
 # Tables whose rows stand with a record, named by entity and id, and go with it.
-POINTING = ("tagging", "external_key", "share")
+POINTING = ("tagging", "external_key", "share", "attachment")
 _OMITTED = {"version", "updated_at"}  # but with a deletion: a row that comes back gets a version nobody has seen
 
 
@@ -123,7 +124,7 @@ def values_between(model, action, before, after):
 
 
 def _root_of_values(model, key, values):
-    if model in (Document, ExternalKey, Share, Tagging):
+    if model in (Attachment, Document, ExternalKey, Share, Tagging):
         return values["entity"], values["record_id"]
     if model.__through__ in ENTITIES:
         return model.__through__, values[f"{model.__through__}_id"]
@@ -240,7 +241,7 @@ def _whose(session, row, root_entity, root_id):
 
 def root_of(row):
     """The record in whose history a change of this row stands: (entity, id)."""
-    if isinstance(row, Document | ExternalKey | Share | Tagging):
+    if isinstance(row, Attachment | Document | ExternalKey | Share | Tagging):
         return row.entity, row.record_id
     parent = row.__through__
     if parent not in ENTITIES:
@@ -339,6 +340,27 @@ def forget_deleted(session, before):
 
 
 _FORGOTTEN_AT_ONCE = 500
+
+
+def forget_parts(session, entity, before):
+    """Empty the values of parts of this kind that were deleted before this moment and not brought back.
+
+    For parts that hold something outside the database, which goes with them: files.
+    """
+    table, sets = Change.__table__, ChangeSet.__table__
+    connection, options = session.connection(), {DOOR: True}
+    there = ENTITIES[entity].__table__.alias()
+    gone = (
+        select(table.c.record_id)
+        .join(sets, sets.c.id == table.c.change_set_id)
+        .where(table.c.entity == entity)
+        .where(~exists().where(there.c.id == table.c.record_id))
+        .group_by(table.c.record_id)
+        .having(func.max(sets.c.at) < before)
+    )
+    emptied = update(table).where(table.c.entity == entity, table.c.record_id.in_(gone)).values({"values": {}})
+    emptied = emptied.where(func.length(cast(table.c["values"], Text)) > len("{}"))
+    return connection.execute(emptied, execution_options=options).rowcount
 
 
 def forget(session, deletion):

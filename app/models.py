@@ -422,6 +422,16 @@ class Stage(Recorded):
     probability = column(
         Integer, nullable=False, default=0, info={"label": N_("Probability %"), "at_least": 0, "at_most": 100}
     )
+    rots_after_days = column(
+        Integer,
+        nullable=True,
+        info={
+            "label": N_("Rots after days"),
+            "hint": N_("Without a change or an activity for longer, a card is marked on the board. Empty: never."),
+            "at_least": 1,
+            "at_most": 3650,
+        },
+    )
 
     pipeline = relationship("Pipeline", back_populates="stages")
 
@@ -970,6 +980,34 @@ class Tagging(Row):
         UniqueConstraint("tag_id", "entity", "record_id"),
         Index("ix_tagging_record", "entity", "record_id"),
     )
+
+
+class Attachment(Recorded):
+    """A file on a record: seen with it, put there and taken off by whoever may edit it. `blobs.py` keeps the bytes.
+
+    The bytes lie outside the database under their hash, once, however many records they hang on. `media_type` is what
+    the bytes are, not what the name says.
+    """
+
+    __tablename__ = "attachment"
+    __sight__ = "scoped"
+    __through__ = "record"
+    __written_with_record__ = "edit"
+
+    entity = words(N_("Entity"), 40, required=True)
+    record_id = column(Integer, nullable=False, info={"label": N_("Record")})
+    name = words(N_("File name"), 200, required=True)
+    media_type = words(N_("Media type"), 100, required=True)
+    size = column(Integer, nullable=False, info={"label": N_("Bytes")})
+    sha256 = words(N_("SHA-256"), 64, required=True)
+
+    __table_args__ = (
+        Index("ix_attachment_record", "entity", "record_id"),
+        Index("ix_attachment_sha256", "sha256"),
+    )
+
+    def __str__(self):
+        return self.name
 
 
 class CustomField(Recorded):
@@ -1586,6 +1624,31 @@ class ApiKey(Private):
     ended_at = mapped_column(Moment, nullable=True)
     window = mapped_column(Integer, nullable=False, default=0)
     taken = mapped_column(Integer, nullable=False, default=0)
+
+
+class Notification(Private):
+    """That somebody was mentioned, was given a record, or has a task due. `bell.py` keeps them.
+
+    It names the record and holds nothing of it: what it is called, its reader is told through his own sight.
+    """
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        Index("ix_notification_unread", "user_id", "read_at"),
+        Index("ix_notification_record", "entity", "record_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    kind = mapped_column(String(20), nullable=False)  # mention, assigned, due
+    at = mapped_column(Moment, nullable=False)
+    by_id = mapped_column(ForeignKey("ab_user.id", ondelete="SET NULL"), nullable=True)  # None: the system
+    entity = mapped_column(String(40), nullable=False)
+    record_id = mapped_column(Integer, nullable=True)  # None: several at once
+    rows = mapped_column(Integer, nullable=False, default=1)
+    change_set_id = mapped_column(Integer, nullable=True)  # where several came from
+    read_at = mapped_column(Moment, nullable=True)
 
 
 # Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.

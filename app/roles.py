@@ -41,6 +41,7 @@ VERBS = {
     "second_factor_rule": WRITE,
     "second_factor": ("see", "edit"),  # everyone his own
     "api_key": ("see", "add", "delete"),  # everyone his own
+    "notification": ("see", "edit"),  # everyone his own: to read, and to mark as read
     "membership": ("see", "add", "edit", "delete"),  # which role a person holds in which department
     "deputy": ("see", "add", "edit", "delete"),
     "role": WRITE,  # those that the firm composes
@@ -111,7 +112,7 @@ EVERYONE = [
     *reads("change_set", "role", reach=ALL),
     *reads("membership", "deputy", "read_entry", reach=OWN),
     Grant("approval", ("see", "add"), OWN),
-    *works("job", "outbox_message", "own_account", "second_factor", "api_key", reach=OWN),
+    *works("job", "outbox_message", "own_account", "second_factor", "api_key", "notification", reach=OWN),
 ]
 # For whoever works on records of his own, not only reads.
 HANDS_ON = [

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, event, func, insert, inspect, select, update
 from sqlalchemy.exc import OperationalError
 
-from app import access, security, throttle
+from app import access, bell, security, throttle
 from app.extensions import SQLITE_HABITS, Session, db
 from app.models import Account, LoginSession, Membership, OldPassword
 from app.security import User
@@ -39,6 +39,7 @@ class Login(NamedTuple):
     seen_at: datetime
     must_change: bool | None
     password_at: datetime | None
+    unread: int  # what the bell has to tell
     has_password: bool  # one that is kept here: a directory's people have none
 
 
@@ -62,9 +63,9 @@ def find(token, kind, settings):
 
 @cache
 def _by_token():
-    columns = [getattr(LoginSession, name) for name in Login._fields[:-3]]
+    columns = [getattr(LoginSession, name) for name in Login._fields[:-4]]
     stands_since = func.coalesce(Account.password_at, User.created_on).label("password_at")
-    found = security.person(*columns, Account.must_change, stands_since)
+    found = security.person(*columns, Account.must_change, stands_since, bell.unread_of(User.id))
     found = found.join(LoginSession, LoginSession.user_id == User.id)
     found = found.outerjoin(Account, Account.user_id == User.id)
     return found.where(LoginSession.token_hash == bindparam("token_hash"))

@@ -28,7 +28,7 @@ LAYERS = [
     {"models"},
     {
         *("security", "sessions", "throttle", "access", "wall", "policies", "ledger", "search", "custom", "filters"),
-        *("bulk", "past", "undo", "in_hand"),
+        *("bulk", "past", "undo", "in_hand", "bell", "blobs"),
     },
     {"identity"},
     {"rules"},

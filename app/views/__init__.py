@@ -26,6 +26,7 @@ from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
 from app.views.members import DeputyView, MembershipView
+from app.views.notifications import NotificationView
 from app.views.openid import OpenIdView
 from app.views.reads import ReadView
 from app.views.reports import ReportView
@@ -88,8 +89,11 @@ MENU_MORE = [
     Entry(ApprovalView, N_("Approvals"), "circle-check", "/approvals/"),
     Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
 ]
-# Reached from the mark in the corner, from one's own name, from a colleague's sheet, and by programs.
-OFF_MENU = [HomeView, HandOverView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView]
+# Reached from the mark and the bell in the corners, from one's own name, from a colleague's sheet, and by programs.
+OFF_MENU = [
+    *(HomeView, HandOverView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView),
+    NotificationView,
+]
 # Open to whoever is not signed in yet.
 DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]
 APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
@@ -119,6 +123,7 @@ def _shared():
     principal, lang = g.get("principal"), str(get_locale() or "en")
     return {
         "principal": principal,
+        "unread": login.unread if (login := g.get("login")) else 0,
         "lang": lang,
         "site_map": _site_map(*_menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }

@@ -45,7 +45,7 @@ CSRF_FREE = ("SecurityApi.login", "SecurityApi.refresh")
 AS_A_NOTE = {"HX-Retarget": "#flashes", "HX-Reswap": "innerHTML"}
 # What is open to somebody who must set a new password first.
 ALLOWED_BEFORE = ("OwnAccountView.password", "SignIn.logout")
-# Routes to which whoever is signed in may send more than forms hold: endpoint -> bytes.
+# Routes to which whoever is signed in may send more than forms hold: endpoint -> bytes, or a function of the settings.
 UPLOADS = {}
 
 
@@ -243,8 +243,10 @@ def _check_length():
 
 
 def _most_to_send():
-    is_upload = g.principal is not None and request.endpoint in UPLOADS
-    return UPLOADS[request.endpoint] if is_upload else current_app.config["MAX_CONTENT_LENGTH"]
+    if g.principal is None or request.endpoint not in UPLOADS:
+        return current_app.config["MAX_CONTENT_LENGTH"]
+    most = UPLOADS[request.endpoint]
+    return most(current_app.config["SETTINGS"]) if callable(most) else most
 
 
 def _tie_to_the_session():

@@ -10,7 +10,7 @@ from sqlalchemy.orm import selectinload
 
 from app.extensions import N_, db
 from app.models import Company, Contact, Deal, Invoice, Ticket
-from app.views import activities, cells
+from app.views import cells
 from app.views.duplicates import WarnsOfDuplicates
 from app.views.reading import day, money
 from app.views.records import RecordView
@@ -102,12 +102,13 @@ class CompanyView(SealedRoutes, WarnsOfDuplicates, RecordView):
     one, many, icon = N_("Company"), N_("Companies"), "building"
     list_columns = ("name", "kind", "city", "country", "phone", "owner_id")
     filter_columns = ("kind", "country", "city", "department_id", "owner_id")
+    quick_columns = ("name", "kind", "email", "phone", "city")
     default_sort = "name"
 
     def around(self, row):
         return {
             "boxes": boxes_of(row, ("contacts", "deals", "tickets", "invoices")),
-            **activities.timeline(row),
+            "has_story": True,
         }
 
 
@@ -119,11 +120,12 @@ class ContactView(SealedRoutes, WarnsOfDuplicates, RecordView):
     one, many, icon = N_("Contact"), N_("Contacts"), "users"
     list_columns = ("last_name", "first_name", "company_id", "email", "phone", "city")
     filter_columns = ("company_id", "city", "country", "department_id", "owner_id")
+    quick_columns = ("first_name", "last_name", "company_id", "email", "phone")
     default_sort = "last_name"
 
     def around(self, row):
         return {
             "boxes": boxes_of(row, ("deals", "tickets")),
             "subtitle": row.job_title,
-            **activities.timeline(row),
+            "has_story": True,
         }

@@ -32,9 +32,9 @@ def fields_for(entity):
 # --------------------------------------------------------------------------------------------- in forms
 
 
-def with_custom(form, entity):
+def with_custom(form, entity, *, only_required=False):
     """This class of form with the reader's custom fields behind its own."""
-    fields = fields_for(entity)
+    fields = tuple(one for one in fields_for(entity) if one.is_required or not only_required)
     return _with(form, fields) if fields else form
 
 

@@ -12,11 +12,12 @@ from app.extensions import N_, db
 from app.models import Deal, DealLine, Invoice, Product, Stage, TaxRate
 from app.rules import RuleBroken, boards, deals
 from app.rules.money import typed_number
-from app.views import activities, cells
+from app.views import cells
 from app.views.base import allows, expose
 from app.views.boards import BoardRoutes
 from app.views.errors import sentence
 from app.views.forms import Unclear, find_named, named
+from app.views.past import flash_undoable
 from app.views.reading import day, money, today
 from app.views.records import RecordView
 
@@ -29,6 +30,7 @@ class DealView(BoardRoutes, RecordView):
     one, many, icon = N_("Deal"), N_("Deals"), "briefcase"
     list_columns = ("name", "company_id", "amount", "stage_id", "expected_on", "owner_id")
     filter_columns = ("stage_id", "owner_id", "department_id", "amount", "expected_on", "closed_on")
+    quick_columns = ("name", "company_id", "amount", "expected_on", "stage_id")
 
     # ---- the record
 
@@ -62,7 +64,7 @@ class DealView(BoardRoutes, RecordView):
         return [{"label": gettext("Board"), "href": "/deals/board", "icon": "layout-kanban"}]
 
     def around(self, row):
-        principal, path = g.principal, self._path(row)
+        principal, path = g.principal, self.stage_path(row)
         may_edit, is_closed = principal.may("edit", "deal"), deals.is_closed(row)
         rates = db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()  # those of the lines are among them
         invoices = []
@@ -76,7 +78,7 @@ class DealView(BoardRoutes, RecordView):
             "template": "deals/sheet.html",
             "subtitle": money(row.amount, row.currency) if row.amount is not None else None,
             "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
-            "path": path,
+            "stages": path,
             "lines": lines,
             "products": [(product, named(product)) for product in products],
             "rates": rates,
@@ -91,26 +93,8 @@ class DealView(BoardRoutes, RecordView):
             and not invoices
             and not hides_amounts(row),
             "invoices": invoices,
-            **activities.timeline(row),
+            "has_story": True,
         }
-
-    def _path(self, row):
-        """The stages of the deal's pipeline, and how the deal stands to each; its own is loaded with them."""
-        pipeline = select(Stage.pipeline_id).where(Stage.id == row.stage_id).scalar_subquery()
-        stages = db.session.scalars(
-            select(Stage).where(Stage.pipeline_id == pipeline).order_by(Stage.position, Stage.id)
-        ).all()
-        is_open, now = row.stage.outcome == "open", (row.stage.position, row.stage.id)
-        shown = []
-        for stage in stages:
-            if stage.id == row.stage_id:
-                state = "now" if is_open else stage.outcome
-            elif stage.outcome != "open":
-                continue
-            else:
-                state = "done" if (stage.position, stage.id) < now else "next"
-            shown.append({"id": stage.id, "label": stage.name, "state": state})
-        return shown
 
     # ---- the board
 
@@ -168,8 +152,8 @@ class DealView(BoardRoutes, RecordView):
         deal = self.find(pk)
         self.check_version(deal)
         deals.win(db.session, deal, by=g.principal.id, today=today())
+        flash_undoable(gettext("“%(deal)s” is won. Congratulations!", deal=deal))
         db.session.commit()
-        flash(gettext("“%(deal)s” is won. Congratulations!", deal=deal), "success")
         return redirect(self.path(deal))
 
     @expose("/<int:pk>/lose", methods=["GET", "POST"])
@@ -186,6 +170,7 @@ class DealView(BoardRoutes, RecordView):
             return self._lose_again(deal, reason, stage)
         try:
             deals.lose(db.session, deal, reason=reason, by=g.principal.id, today=today(), stage=stage)
+            flash_undoable(gettext("“%(deal)s” is lost.", deal=deal))
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()
@@ -195,7 +180,6 @@ class DealView(BoardRoutes, RecordView):
         except StaleDataError:
             db.session.rollback()
             return self._lose_again(deal, reason, stage)
-        flash(gettext("“%(deal)s” is lost.", deal=deal), "info")
         return redirect(self.path(deal))
 
     def _lose_again(self, deal, reason, stage):
@@ -217,16 +201,6 @@ class DealView(BoardRoutes, RecordView):
         deals.reopen(db.session, deal, today=today())
         db.session.commit()
         flash(gettext("“%(deal)s” is open again.", deal=deal), "success")
-        return redirect(self.path(deal))
-
-    @expose("/<int:pk>/stage", methods=["POST"])
-    @allows("edit")
-    def stage(self, pk):
-        """A click on the stage path of the sheet."""
-        deal = self.find(pk)
-        self.check_version(deal)
-        self.move_card(deal, self._stage(request.form.get("stage_id", "")), before=None, after=None)
-        db.session.commit()
         return redirect(self.path(deal))
 
     # ---- lines

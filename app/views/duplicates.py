@@ -8,13 +8,16 @@ from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
+from werkzeug.datastructures import MultiDict
 
 from app import access, filters, jobs
 from app.access import WriteRefused
 from app.extensions import N_, db
 from app.models import ENTITIES, Contact, DuplicatePair
 from app.rules import RuleBroken, custom_fields, duplicates, likeness, merging
-from app.views import cells, custom_values
+from app.rules import sealed as sealed_line
+from app.security import is_storable
+from app.views import cells, custom_values, sealed
 from app.views.base import PageView, allows, expose
 from app.views.bulk import may_merge
 
@@ -27,6 +30,8 @@ TOLD = {
     "company": ("name", "vat_id", "website", "email", "phone"),
 }
 ADDRESS = ("street", "postal_code", "city", "region", "country")
+# What a record that is being typed is looked up by.
+LOOKED_AT = ("first_name", "last_name", "name", "email", "phone", "mobile", "vat_id", "city", "company_id")
 SLIGHT = 0.1  # reasons that weigh less are not told
 
 
@@ -323,27 +328,60 @@ def _source(by_id, name, kept):
 class WarnsOfDuplicates:
     """For a `RecordView`: a new record that looks like one that is there already is saved only when asked twice."""
 
+    @property
+    def look_for(self):
+        """Where its likes are looked up while a new record is typed, and by which fields."""
+        return {"href": f"{self.route_base}/look-alikes", "fields": [f"[name={name}]" for name in LOOKED_AT]}
+
+    @expose("/look-alikes")
+    @allows("add")
+    def look_alikes(self):
+        """What a record that is being typed looks like, as a part of its form; kept to what the reader may see.
+
+        Beyond that it is asked as the form itself asks, by exact identity and counted, when a field was left.
+        """
+        row = self.model(**self.defaults())
+        form = self.form(row, formdata=MultiDict((name, request.args.get(name, "")) for name in LOOKED_AT))
+        typed = {
+            name: form[name].data for name in LOOKED_AT if name in form and not form[name].process_errors
+        }
+        if not all(is_storable(value) for value in typed.values() if isinstance(value, str)):
+            abort(400)
+        told = None
+        if request.args.get("left"):
+            by = {name: typed[name] for name in ("email", "vat_id") if typed.get(name)}
+            told = sealed.look(self.model, sealed_line.meant_by_values(self.model, by)) if by else None
+            told = told if told and told["line"] else None
+        values = {column.name: getattr(row, column.name) for column in self.model.__table__.c} | typed
+        g.lookalikes = [] if told else self._alike(values)
+        return self.page("duplicates/look_alikes.html", sealed=told)
+
+    def _alike(self, values):
+        """The records that these values look like, as the form shows them."""
+        # Nothing is asked of the record that is about to be: it is not in the index yet.
+        with db.session.no_autoflush:
+            alike = duplicates.candidates_for(db.session, self.model, [values])[0]
+        path = cells.PATHS[self.entity]
+        return [
+            {
+                "name": one.name,
+                "href": f"{path}/{one.id}",
+                "score": one.likeness.score,
+                "reasons": [
+                    gettext(likeness.sentence(what, level))
+                    for what, level, weight in one.likeness.reasons
+                    if weight >= SLIGHT
+                ][:4],
+            }
+            for one in alike
+        ]
+
     def before_save(self, row, form):
         super().before_save(row, form)
         if not inspect(row).pending or request.form.get("is_another"):
             return
-        values = {column.name: getattr(row, column.name) for column in self.model.__table__.c}
-        # Nothing is asked of the record that is about to be: it is not in the index yet.
-        with db.session.no_autoflush:
-            alike = duplicates.candidates_for(db.session, self.model, [values])[0]
-        if alike:
-            path = cells.PATHS[self.entity]
-            g.lookalikes = [
-                {
-                    "name": one.name,
-                    "href": f"{path}/{one.id}",
-                    "score": one.likeness.score,
-                    "reasons": [
-                        gettext(likeness.sentence(what, level))
-                        for what, level, weight in one.likeness.reasons
-                        if weight >= SLIGHT
-                    ][:4],
-                }
-                for one in alike
-            ]
+        g.lookalikes = self._alike(
+            {column.name: getattr(row, column.name) for column in self.model.__table__.c}
+        )
+        if g.lookalikes:
             raise RuleBroken(N_("This looks like a record that is there already. Is it another one?"))

@@ -181,6 +181,7 @@ PARTS = {
     "external_key": N_("External key"),
     "tagging": N_("Tag"),
     "share": N_("Share"),
+    "attachment": N_("File"),
 }
 
 

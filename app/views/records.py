@@ -4,6 +4,7 @@ from functools import cache, partial
 
 from flask import abort, current_app, flash, g, jsonify, make_response, redirect, request
 from flask_babel import gettext
+from markupsafe import Markup
 from sqlalchemy import Text, bindparam, or_, select
 from sqlalchemy.orm import aliased, selectinload
 from sqlalchemy.orm.exc import StaleDataError
@@ -13,7 +14,8 @@ from app import access, filters, roles, security
 from app.extensions import db
 from app.models import Department, Pipeline, Staff, Stage
 from app.rules import RuleBroken, custom_fields
-from app.views import cells, custom_values, forms, history
+from app.views import cells, custom_values, forms, history, timeline
+from app.views.attachments import AttachmentRoutes
 from app.views.base import allows, expose, safe_target, wants_json
 from app.views.bulk import BulkRoutes
 from app.views.exports import ExportRoutes
@@ -31,7 +33,9 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
-class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, PastRoutes, ListView):
+class RecordView(
+    ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, AttachmentRoutes, ValueRoutes, PastRoutes, ListView
+):
     """List, search, filters, sheet, forms, delete and history of one entity, all from its model.
 
     A subclass names its model and, where the default does not suit, the columns of list and form; it adds its deeds as
@@ -40,6 +44,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
 
     is_edited_by_deeds = False  # no add, edit and delete forms
     told_elsewhere = ()  # columns that the sheet shows beside the facts
+    look_for = None  # where a new record's likes are looked up while it is typed, and by which fields
+    quick_columns = ()  # the fewest fields with which a new one is added in passing; none: always by the whole form
 
     def __init__(self):
         self.entity = self.model.__tablename__
@@ -62,27 +68,29 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
     @expose("/new", methods=["GET", "POST"])
     @allows("add")
     def new(self):
-        row = self.model(**self.defaults())
-        form = self.form(row, formdata=request.form if request.method == "POST" else None)
+        row, is_quick = self.model(**self.defaults()), self._is_quick()
+        form = self.form(row, formdata=request.form if request.method == "POST" else None, is_quick=is_quick)
         if request.method == "GET":
             self._prefill(form)
+            return self._form_page(form, is_quick=is_quick)
+        if request.form.get("refill"):  # shown with what was typed, not saved: more fields are wanted
             return self._form_page(form)
         try:
             if form.validate():
                 if told := self.sealed_on_form(form, request.form.get("sealed_reason", "")):
                     form.form_errors.append(gettext("This customer exists already in another department: see below."))
-                    return self._form_page(form, status=422, sealed=told)
+                    return self._form_page(form, status=422, sealed=told, is_quick=is_quick)
                 form.apply(row)
                 db.session.add(row)
                 self.before_save(row, form)
                 db.session.flush()
                 name, path = str(row), self.path(row)  # after the commit they would be read anew
                 db.session.commit()
-                flash(gettext("“%(name)s” was added.", name=name), "success")
+                flash(_with_link(gettext("“%(name)s” was added.", name=NAME), name, path), "success")
                 return redirect(safe_target(request.form.get("next")) if request.form.get("next") else path)
         except RuleBroken as error:
             self._put_on_form(error, form)
-        return self._form_page(form, status=422)
+        return self._form_page(form, status=422, is_quick=is_quick)
 
     @expose("/<int:pk>/edit", methods=["GET", "POST"])
     @allows("edit")
@@ -92,6 +100,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
         if request.method == "GET":
             return self._form_page(self.form(row), row)
         form = self.form(row, formdata=request.form)
+        if request.form.get("refill"):
+            return self._form_page(form, row)
         if form.version.data != str(row.version):
             return self._conflict(form, row)
         name = str(row)
@@ -170,8 +180,12 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
         """What stands around the facts of a sheet: `actions`, `related`, `timeline`, `stages` …"""
         return {}
 
-    def form(self, row, formdata=None):
-        kind = custom_values.with_custom(forms.form_class(self.model, self.columns_to_fill(row)), self.entity)
+    def form(self, row, formdata=None, is_quick=False):
+        names = self.columns_to_fill(row)
+        if is_quick:
+            names = tuple(one for one in self.quick_columns if one in names)
+        kind = forms.form_class(self.model, names)
+        kind = custom_values.with_custom(kind, self.entity, only_required=is_quick)
         form = kind(formdata, obj=row, data=custom_values.data_of(self.entity, row))
         if formdata is None:
             form.version.data = str(row.version or "")
@@ -223,7 +237,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
         shown = {
             "template": "records/sheet.html",
             "row": row,
-            "sections": self.facts(row),
+            "sections": (sections := self.facts(row)),
+            "owner": _owner_in(sections),
             "may_edit": is_open and g.principal.may("edit", self.entity),
             "may_delete": is_open and g.principal.may("delete", self.entity),
         }
@@ -231,6 +246,9 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
         if "tag_strip" not in shown:
             shown["tag_strip"] = self.tag_strip(row)
         shown["shares_box"] = self.shares_box(row)
+        shown["files_box"] = self.files_box(row, error=shown.pop("file_error", None))
+        if shown.pop("has_story", False):
+            shown |= timeline.of(row, self.path(row), shown["files_box"])
         return self.page(shown.pop("template"), status=status, **shown)
 
     def is_editable(self, row):
@@ -288,8 +306,15 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
             elif column is not None and text in column.info.get("choices", ()):
                 field.data = text
 
-    def _form_page(self, form, row=None, status=200, conflict=None, name=None, action=None, sealed=None):
-        sections, custom = self.sections(form), [field.name for field in form if hasattr(field, "custom")]
+    def _is_quick(self):
+        """Whether the form with the fewest fields is asked for."""
+        return bool(self.quick_columns) and request.values.get("quick") == "1" and not request.form.get("refill")
+
+    def _form_page(
+        self, form, row=None, status=200, conflict=None, name=None, action=None, sealed=None, is_quick=False
+    ):
+        sections = None if is_quick else self.sections(form)
+        custom = [field.name for field in form if hasattr(field, "custom")]
         if sections and custom:
             sections = [*sections, (None, custom)]
         return self.page(
@@ -306,6 +331,8 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
             sealed=sealed,
             sealed_reason=request.form.get("sealed_reason", ""),
             is_another=request.form.get("is_another", ""),
+            is_quick=is_quick,
+            look_for=self.look_for if row is None else None,
         )
 
     def _conflict(self, form, row):
@@ -335,6 +362,21 @@ class RecordView(ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, ValueRoutes, 
             field.errors = [*field.errors, sentence]
         else:
             form.form_errors.append(sentence)
+
+
+NAME = "\x02"  # stands for the name in a sentence that is translated first
+
+
+def _with_link(sentence, name, path):
+    """A sentence with the record's name as the way to it."""
+    before, after = sentence.split(NAME)
+    return Markup('{}<a href="{}">{}</a>{}').format(before, path, name, after)
+
+
+def _owner_in(sections):
+    """Who looks after the record, as its facts show him; None where nobody does."""
+    facts = (fact for section in sections for fact in section["facts"])
+    return next((fact["value"] for fact in facts if fact.get("name") == "owner_id"), None)
 
 
 def linked(row):

@@ -12,7 +12,7 @@ from app.extensions import N_, db
 from app.models import Staff, Stage, Ticket, TicketMessage
 from app.rules import RuleBroken, boards, tickets
 from app.security import is_storable
-from app.views import activities, cells
+from app.views import cells, timeline
 from app.views.base import allows, expose
 from app.views.boards import BoardRoutes
 from app.views.reading import day, moment, today
@@ -27,6 +27,7 @@ class TicketView(BoardRoutes, RecordView):
     one, many, icon = N_("Ticket"), N_("Tickets"), "headset"
     list_columns = ("subject", "company_id", "priority", "stage_id", "due_on", "owner_id")
     filter_columns = ("stage_id", "priority", "owner_id", "department_id", "due_on")
+    quick_columns = ("subject", "company_id", "contact_id", "priority", "stage_id")
     told_elsewhere = ("body",)
 
     # ---- the record
@@ -46,7 +47,7 @@ class TicketView(BoardRoutes, RecordView):
         return [{"label": gettext("Board"), "href": "/tickets/board", "icon": "layout-kanban"}]
 
     def around(self, row):
-        principal, is_solved = g.principal, tickets.is_solved(row)
+        principal, is_solved, stages = g.principal, tickets.is_solved(row), self.stage_path(row)
         messages = db.session.scalars(
             select(TicketMessage)
             .where(TicketMessage.ticket_id == row.id)
@@ -60,13 +61,15 @@ class TicketView(BoardRoutes, RecordView):
         return {
             "template": "tickets/sheet.html",
             "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
+            "stages": stages,
+            "may_go_on": principal.may("edit", "ticket") and not is_solved,
             "messages": [_entry(message) for message in messages],
             "may_reply": principal.may("reply", "ticket"),
             "may_solve": principal.may("solve", "ticket") and not is_solved,
             "may_reopen": principal.may("solve", "ticket") and is_solved,
             "may_assign": may_edit,
             "colleagues": db.session.scalars(colleagues).all() if may_edit else [],
-            **activities.timeline(row),
+            "has_story": True,
         }
 
     # ---- the board
@@ -108,6 +111,8 @@ class TicketView(BoardRoutes, RecordView):
             if not is_storable(body):
                 raise RuleBroken(N_("This holds a character that cannot be stored."))
             write(ticket, body, by=g.principal.id)
+            db.session.flush()
+            timeline.say_who_was_not_told()
             db.session.commit()
         except RuleBroken as error:
             db.session.rollback()

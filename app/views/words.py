@@ -34,6 +34,7 @@ ENTITIES = {
     "own_account": N_("One's own account"),
     "second_factor": N_("One's own second factor"),
     "api_key": N_("One's own API keys"),
+    "notification": N_("One's own notifications"),
     "import_mapping": N_("Mappings of imports"),
     "job": N_("Jobs"),
     "outbox_message": N_("Outgoing messages"),
