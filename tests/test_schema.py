@@ -325,7 +325,7 @@ STOREYS = (
     {"app.models"},
     {
         *("app.security", "app.sessions", "app.throttle", "app.access", "app.ledger"),
-        *("app.in_hand", "app.wall", "app.policies"),
+        *("app.in_hand", "app.wall", "app.policies", "app.bell", "app.blobs"),
         *("app.search", "app.custom", "app.filters", "app.formats"),
     },
     {"app.identity"},

@@ -111,9 +111,9 @@ def test_a_foreign_file_answers_like_an_absent_one(client_for, as_system, deal_i
         south = factories.department(session, "South")
         other = factories.make(session, "deal", name="Theirs", department=south).id
     stranger = client_for("rep.south")
-    foreign = stranger.get(f"/deals/{deal_id}/files/{key}", status=404).html
-    through_own = stranger.get(f"/deals/{other}/files/{key}", status=404).html
-    absent = stranger.get(f"/deals/{other}/files/{key + 100}", status=404).html
+    foreign = stranger.get(f"/deals/{deal_id}/files/{key}", status=404).text
+    through_own = stranger.get(f"/deals/{other}/files/{key}", status=404).text
+    absent = stranger.get(f"/deals/{other}/files/{key + 100}", status=404).text
     assert foreign == through_own == absent
     stranger.post(f"/deals/{other}/files/{key}/delete", status=404)
     stranger.post(f"/deals/{deal_id}/files", status=404)
