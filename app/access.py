@@ -203,6 +203,10 @@ class Principal:
     persons: tuple = ()  # himself and those he stands in for
     roles: tuple = ()
     language: str = "en"
+    theme: str = field(default="auto", repr=False, compare=False)  # as he likes his pages: see `models.Preference`
+    density: str = field(default="roomy", repr=False, compare=False)
+    has_shortcuts: bool = field(default=True, repr=False, compare=False)
+    default_views: dict = field(default_factory=dict, repr=False, compare=False)
     is_system: bool = False
     stamp: str = field(default="", repr=False, compare=False)  # ends sessions begun with another password
     custom_fields: tuple = field(default=(), repr=False, compare=False)  # how their definitions stood just now

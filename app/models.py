@@ -1651,6 +1651,46 @@ class Notification(Private):
     read_at = mapped_column(Moment, nullable=True)
 
 
+# --------------------------------------------------------------------------------------------- pages as one likes them
+
+
+class Preference(Private):
+    """How a person likes his pages. Who has none has the usual ones; an empty language is that of his profile.
+
+    `default_views`: entity -> the saved view with which its list begins for him.
+    """
+
+    __tablename__ = "preference"
+
+    user_id = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    language = mapped_column(String(10), nullable=True)
+    theme = mapped_column(String(10), nullable=False, default="auto")  # auto, light, dark
+    density = mapped_column(String(10), nullable=False, default="roomy")  # roomy, dense
+    has_shortcuts = mapped_column(Boolean, nullable=False, default=True)
+    signature = mapped_column(Text, nullable=True)
+    default_views = mapped_column(JSON, nullable=False, default=dict)
+
+
+class SavedView(Private):
+    """A list as somebody set it up: filters, order, columns, density, all in `query` as the list's address has it.
+
+    `reach` says for whom: "mine", "department" (all who hold a role in it) or "everyone". It opens no row to anybody.
+    """
+
+    __tablename__ = "saved_view"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id = mapped_column(Integer, primary_key=True)
+    user_id = account()
+    entity = mapped_column(String(40), nullable=False, index=True)
+    name = mapped_column(String(80), nullable=False)
+    reach = mapped_column(String(20), nullable=False)
+    department_id = mapped_column(ForeignKey("department.id", ondelete="CASCADE"), nullable=True, index=True)
+    query = mapped_column(Text, nullable=False)
+    is_pinned = mapped_column(Boolean, nullable=False, default=True)
+    created_at = mapped_column(Moment, nullable=False)
+
+
 # Tables that hold no record of anybody, kept by one module for itself: no session of a person reads them.
 INDEX_TABLES = frozenset({SEARCH_WORDS.name, RIGHTS_VERSION.name})
 

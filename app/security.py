@@ -32,6 +32,7 @@ from app.models import (
     ExternalAccount,
     Membership,
     PasswordLink,
+    Preference,
     Share,
     Staff,
 )
@@ -105,6 +106,11 @@ def _columns():
         Staff.job_title,
         Staff.department_id,
         Staff.language,
+        Preference.language,
+        Preference.theme,
+        Preference.density,
+        Preference.has_shortcuts,
+        Preference.default_views,
         Staff.version,
         select(RIGHTS_VERSION.c.number).scalar_subquery(),
         _fields("count", CustomField.id),
@@ -116,7 +122,11 @@ def _columns():
 def person(*more):
     """The statement that tells who it is: active accounts with `_columns()`, and `more` behind them."""
     return (
-        select(*_columns(), *more).select_from(User).outerjoin(Staff, Staff.id == User.id).where(User.active)
+        select(*_columns(), *more)
+        .select_from(User)
+        .outerjoin(Staff, Staff.id == User.id)
+        .outerjoin(Preference, Preference.user_id == User.id)
+        .where(User.active)
     )
 
 
@@ -149,7 +159,8 @@ def _firm(session):
 
 
 def _principal(session, user_id, row, only=None, firm=None):
-    password_hash, username, name, title, department_id, language, *_ = row
+    password_hash, username, name, title, department_id, language, *likes = row[:11]
+    own_language, theme, density, has_shortcuts, default_views = likes
     tree, composed, today = firm or _firm(session)
     acts_for = () if only is not None else tuple(map(tuple, _stood_in_for(session, user_id, today)))
     persons = {user_id: None} | {owner_id: ends_on for owner_id, _, ends_on in acts_for}
@@ -183,7 +194,11 @@ def _principal(session, user_id, row, only=None, firm=None):
         below=frozenset(key for one in departments for key in under(tree, one)),
         persons=tuple(persons),
         roles=tuple(dict.fromkeys(names)),
-        language=language or "en",
+        language=own_language or language or "en",
+        theme=theme or "auto",
+        density=density or "roomy",
+        has_shortcuts=has_shortcuts is not False,
+        default_views=default_views or {},
         stamp=_stamp(password_hash, own),
         grants=tuple(dict.fromkeys(grants)),
         shared=_shared(session, tuple(persons), departments, today),

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 from flask import current_app, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext, ngettext
-from wtforms import Form, PasswordField
-from wtforms.validators import InputRequired
+from wtforms import BooleanField, Form, PasswordField, SelectField, TextAreaField
+from wtforms.validators import InputRequired, Length
 
 from app import access, jobs, security, sessions, throttle
 from app.extensions import N_, db
+from app.identity import preferences
 from app.models import OutboxMessage, Staff
 from app.rules import RuleBroken, passwords
 from app.views import base, forms, sign_in
@@ -62,6 +63,33 @@ class OwnNewPassword(NewPassword):
     )
 
 
+class Preferences(Form):
+    """How one likes one's pages."""
+
+    language = SelectField(
+        N_("Language"),
+        description=N_("Only languages that this house has words in are offered."),
+    )
+    theme = SelectField(
+        N_("Appearance"),
+        choices=[("auto", N_("As the system has it")), ("light", N_("Light")), ("dark", N_("Dark"))],
+    )
+    density = SelectField(
+        N_("Lists"),
+        choices=[("roomy", N_("Roomy")), ("dense", N_("Dense"))],
+        description=N_("A list may be set otherwise for itself."),
+    )
+    has_shortcuts = BooleanField(
+        N_("Shortcuts on the keyboard"),
+        description=N_("Single letters such as j, k, x and e. The key ? shows them all."),
+    )
+    signature = TextAreaField(
+        N_("Signature"),
+        [Length(max=2000), forms.storable],
+        description=N_("It stands below the replies that you write to customers."),
+    )
+
+
 class OwnAccountView(PageView):
     """Everybody's own account: the password, where one is signed in, and what happened lately."""
 
@@ -85,6 +113,26 @@ class OwnAccountView(PageView):
             password_at=_moment(g.login.password_at),
             has_password=g.login.has_password,
         )
+
+    @expose("/preferences", methods=["GET", "POST"])
+    @allows("edit")
+    def preferences(self):
+        """Language, theme, density, shortcuts and signature: one's own, and told to nobody."""
+        sent = request.form if request.method == "POST" else None
+        form = Preferences(sent, obj=preferences.of(g.principal.id))
+        form.language.choices = [(code, one["name"]) for code, one in current_app.config["LANGUAGES"].items()]
+        for field in (form.theme, form.density):
+            field.choices = [(value, gettext(words)) for value, words in field.choices]
+        form = _prepared(form)
+        if request.method == "GET":
+            form.language.data = form.language.data or g.principal.language
+            return self.page("accounts/preferences.html", form=form)
+        if not form.validate():
+            return self.page("accounts/preferences.html", status=422, form=form)
+        said = {field.name: field.data for field in form}
+        preferences.save(g.principal.id, **{**said, "signature": (form.signature.data or "").strip() or None})
+        flash(gettext("Your pages are as you like them."), "success")
+        return redirect(url_for("OwnAccountView.preferences"))
 
     @expose("/sessions/<int:pk>/end", methods=["POST"])
     @allows("edit")

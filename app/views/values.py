@@ -80,7 +80,7 @@ class ValueRoutes:
         )
 
     def _value_conflict(self, row, field):
-        """Somebody saved in between: what stands there now is told, what was typed is kept, the next save goes through."""
+        """Somebody saved in between: what stands there now is told, what was typed is kept, and may be saved then."""
         who, at = history.last_change(db.session, row)
         theirs = cells.words(self._told(row, field.name)) or "–"
         changed = gettext("%(who)s changed this record %(at)s.", who=who or gettext("Someone"), at=at or "")

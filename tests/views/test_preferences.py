@@ -1,0 +1,47 @@
+"""How one likes one's pages: kept for oneself, on every page from the next one on."""
+
+import re
+
+from app.identity import preferences
+from tests.databases import on_both_engines
+
+
+def _html(page):
+    return re.search(r"<html[^>]*>", page.html)[0]
+
+
+@on_both_engines
+def test_who_has_said_nothing_has_the_usual_pages(client_for):
+    page = client_for("rep.north").get("/")
+    assert 'data-bs-theme="auto"' in _html(page)
+    assert "data-density" not in _html(page) and "data-no-shortcuts" not in _html(page)
+
+
+@on_both_engines
+def test_what_one_likes_is_on_every_page_of_ones_own_and_of_nobody_elses(client_for):
+    client, address = client_for("rep.north"), "/account/preferences"
+    form = client.get(address).form(address).with_values({})
+    assert form["theme"] == ["auto"] and form["has_shortcuts"] == ["y"] and form["language"] == ["en"]
+    said = {"theme": "dark", "density": "dense", "has_shortcuts": None, "signature": "Best regards\nIngrid"}
+    page = client.submit(address, address, follow=True, **said)
+    assert "Your pages are as you like them." in page
+    for told in ('data-bs-theme="dark"', 'data-density="dense"', "data-no-shortcuts"):
+        assert told in _html(client.get("/companies/"))
+        assert told not in _html(client_for("rep.south").get("/companies/"))
+    kept = client.get(address).form(address).with_values({})
+    assert kept["signature"][0].split() == ["Best", "regards", "Ingrid"]
+    assert "has_shortcuts" not in kept
+
+
+def test_what_is_no_theme_or_language_is_refused_at_the_field(client_for):
+    client, address = client_for("rep.north"), "/account/preferences"
+    page = client.submit(address, address, status=422, theme="purple", language="tlh")
+    assert page.html.count('aria-invalid="true"') == 2
+
+
+def test_what_is_not_named_stays_as_it_is(client_for, app):
+    client_for("rep.north")
+    with app.app_context():
+        preferences.save(4, theme="dark")
+        preferences.save(4, default_views={"company": 3})
+        assert (preferences.of(4).theme, preferences.of(4).default_views) == ("dark", {"company": 3})
