@@ -39,6 +39,8 @@ WORKERS = {
 # Requests of one kind to one address by one colleague. More for a thorough run: FOYER_MALFORMED=1000.
 EACH = int(os.environ.get("FOYER_MALFORMED", "1"))
 OFTEN = 4 if EACH == 1 else 1  # at each how many routes somebody tries whom they are not for
+# Each how many routes are asked: of one kind each route on SQLite, on PostgreSQL a third, another with each kind.
+APART = {"sqlite": 1, "postgresql": 3 if EACH == 1 else 1}
 OTHERS = ("director", "head.sales", "rep.south", "head.support", "finance", "admin", None)
 
 VIEWS = [entry.view for entry in (*MENU, *MENU_MORE) if getattr(entry.view, "model", None) is not None]
@@ -794,13 +796,12 @@ def test_there_are_enough_kinds_of_nonsense():
 
 
 @pytest.mark.parametrize("engine, name", CASES, indirect=["engine"])
-def test_nonsense_is_answered_calmly_and_stores_nothing(house, name):
+def test_nonsense_is_answered_calmly_and_stores_nothing(house, engine, name):
     make, applies, needs_csrf = KINDS[name]
-    others, turns = cycle(OTHERS), count()
+    others, turns, apart = cycle(OTHERS), count(), APART[engine]
     answers, faults, before = {}, [], house.row_hash()
-    for target in house.targets:
-        if not applies(target):
-            continue
+    asked = [target for target in house.targets if applies(target)]
+    for target in asked[list(KINDS).index(name) % min(apart, len(asked)) :: apart]:
         turn = next(turns)
         own = house.client(target.entity)
         beside = [] if turn % OFTEN else [house.clients[next(others)]]
