@@ -106,6 +106,7 @@ class Outcome:
     pages: int = 0
     rows: int = 0
     checked: int = 0  # by the oracle
+    refused: int = 0  # as they must be: they name what is hidden from whoever asks
     differences: list = field(default_factory=list)
     seconds: float = 0.0
 
@@ -159,6 +160,7 @@ def table(outcome, seed):
         ("pages walked", outcome.pages),
         ("rows told", outcome.rows),
         ("checked by plain Python", outcome.checked),
+        ("refused: hidden fields", outcome.refused),
         ("different", len(outcome.differences)),
         ("seconds", f"{outcome.seconds:.0f}"),
         ("seed", seed),
@@ -290,6 +292,7 @@ class Question:
     who: str
     entity: str
     text: str
+    tree: object  # what the text asks for: a condition, a group, None
     has_small_limits: bool
 
 
@@ -303,7 +306,7 @@ def _questions(some, oracle, how_many):
         if number % 4 or number % 12 == 0:
             asked = replace(asked, tree=_tree(some, oracle, model, depth=2))
         text = f"{filters.text_of(asked)}&size={asked.size}"
-        yield Question(some.choice(PEOPLE), model.__tablename__, text, number % 2 == 0)
+        yield Question(some.choice(PEOPLE), model.__tablename__, text, asked.tree, number % 2 == 0)
 
 
 def _tree(some, oracle, model, depth):
@@ -416,6 +419,9 @@ def _answer(question, oracle, outcome):
     model = ENTITIES[question.entity]
     with _session_of(question.who) as session, _limits(SMALL if question.has_small_limits else {}):
         asker = asking.asker(session, today=TODAY)
+        if _names_what_is_kept(model, question.tree, asker.principal, oracle):
+            outcome.refused += 1
+            return _refusal(model, question, asker, outcome)
         query = filters.from_text(model, question.text, asker)
         ids, first = [], query
         while True:
@@ -434,6 +440,29 @@ def _answer(question, oracle, outcome):
         if expected != ids:
             outcome.differences.append(("oracle", question, ids, expected))
         return ids
+
+
+def _names_what_is_kept(model, tree, principal, oracle):
+    """Whether a question names, anywhere, a column that is hidden from whoever asks it."""
+    if tree is None:
+        return False
+    if isinstance(tree, filters.Group):
+        return any(_names_what_is_kept(model, part, principal, oracle) for part in tree.parts)
+    if isinstance(tree, filters.Related):
+        return _names_what_is_kept(ENTITIES[tree.entity], tree.inner, principal, oracle)
+    place = filters.resolve(model, tree.path, filters.Asker(None, custom=oracle.custom))
+    named = [*place.steps, *([place.column] if place.column is not None else [])]
+    return any(column.name in principal.hidden(column.table.name) for column in named)
+
+
+def _refusal(model, question, asker, outcome):
+    """Such a question must be refused, in the words for a column that does not exist."""
+    try:
+        filters.from_text(model, question.text, asker)
+    except filters.BadQuery as refused:
+        return refused.message
+    outcome.differences.append(("hidden", question, "answered", "must be refused"))
+    return None
 
 
 def _what(model, query):
