@@ -228,7 +228,7 @@ def _random_grants(dice):
         fields = [
             one for one in composing.fields_of(entity) if not composing._is_amount(ENTITIES[entity], one)
         ]
-        hidden = tuple(dice.sample(fields, 1)) if dice.random() < 0.3 else ()
+        hidden = tuple(dice.sample(fields, 1)) if fields and dice.random() < 0.3 else ()
         yield roles.Grant(entity, tuple(verbs), reach, condition, hidden)
 
 
