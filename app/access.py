@@ -162,7 +162,8 @@ def held(grants, *, person_id, department_id, below, via=None):
             departments = tuple(sorted(below - {None}))
         else:
             departments = None
-        found.append(Held(*grant, departments, owners, via))
+        closed = tuple(sorted({*grant.hidden, *grant.read_only}))  # whoever is not shown it does not write it either
+        found.append(Held(*grant._replace(read_only=closed), departments, owners, via))
     return tuple(found)
 
 

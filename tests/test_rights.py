@@ -339,6 +339,20 @@ def test_a_wider_role_without_the_hiding_opens_the_field_where_it_reaches(house)
         assert house.person("director").hidden("contact") == frozenset()
 
 
+def test_a_role_that_shows_a_field_does_not_let_the_one_that_hides_it_write_it(house):
+    key = min(house.of("contact", "South"))
+    reading = ComposedRole(
+        name="reading", grants=[{"entity": "contact", "verbs": ["see"], "reach": "department"}]
+    )
+    both = [house.member("nobody", "South", name) for name in ("short-sighted", "reading")]
+    with house.arranged(_hiding("email"), reading, *both), house.session(house.person("nobody")) as session:
+        contact = session.get(Contact, key)
+        assert contact.email
+        contact.email = "other@nest.example"
+        with pytest.raises(FieldRefused):
+            session.flush()
+
+
 @on_both_engines
 def test_support_does_not_see_birthdays_but_sales_does(house):
     assert house.person("agent").hidden("contact") == {"birth_date"}
