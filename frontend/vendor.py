@@ -46,6 +46,7 @@ def main():
     write_icons()
     copy_script("htmx.org", "dist/htmx.min.js")
     copy_script("sortablejs", "Sortable.min.js")
+    copy_script("tom-select", "dist/js/tom-select.base.min.js")
     write_hotkey()
     write_screen_font()
     write_print_fonts()

@@ -125,8 +125,22 @@ def _shared():
         "principal": principal,
         "unread": login.unread if (login := g.get("login")) else 0,
         "lang": lang,
+        "quick": _quick(principal) if principal else None,
         "site_map": _site_map(*_menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }
+
+
+# What can be added from anywhere.
+QUICK = (ContactView, CompanyView, DealView, ActivityView, TicketView)
+
+
+def _quick(principal):
+    """(what, where, icon) of all that the principal may add by a short form."""
+    return [
+        (gettext(view.one), f"{view.route_base}/new?quick=1", view.icon)
+        for view in QUICK
+        if principal.may("add", view.model.__tablename__)
+    ]
 
 
 def _menus(principal):

@@ -331,7 +331,7 @@ class WarnsOfDuplicates:
     @property
     def look_for(self):
         """Where its likes are looked up while a new record is typed, and by which fields."""
-        return {"href": f"{self.route_base}/look-alikes", "fields": [f"[name={name}]" for name in LOOKED_AT]}
+        return {"href": f"{self.route_base}/look-alikes", "fields": LOOKED_AT}
 
     @expose("/look-alikes")
     @allows("add")

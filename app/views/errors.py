@@ -15,6 +15,7 @@ from app.extensions import N_, db
 from app.filters import BadQuery
 from app.rules import RuleBroken
 from app.throttle import TooMany
+from app.views import kept
 from app.views.base import AS_A_NOTE, wants_fragment, wants_json
 from app.views.sign_in import too_many
 
@@ -84,7 +85,13 @@ def _http(error):
 
 
 def _from_before(_error):
-    """The page that was sent is from before somebody signed in or out in this browser, or its session has ended."""
+    """The page that was sent is from before somebody signed in or out in this browser, or its session has ended.
+
+    What was typed is kept: it goes through the sign-in, or straight back to its form.
+    """
+    if typed := kept.of_request():
+        db.session.rollback()
+        return (kept.given_back(typed), 400) if g.get("principal") else (kept.sign_in_again(typed), 401)
     return answer(400, gettext(FROM_BEFORE), page="from_before")
 
 

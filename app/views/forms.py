@@ -98,8 +98,11 @@ class ChosenField(SelectField):
 class LinkField(StringField):
     """A link to a record, typed by name and found again by its number: "Around the Horn (#4)".
 
-    `not_visible` stands for a link to a row the reader may not see: it is shown as such and kept as it is.
+    `not_visible` stands for a link to a row the reader may not see: it is shown as such and kept as it is. `pick` is
+    where a script asks for more to choose from, `add` where a new record is made; None where the reader may not.
     """
+
+    pick = add = None
 
     def __init__(self, *args, target, session=None, **kwargs):
         super().__init__(*args, **kwargs)

@@ -19,7 +19,7 @@ SENTENCES = {
     bell.ASSIGNED: N_("%(who)s gave this to you"),
     bell.DUE: N_("This task is due"),
 }
-ICONS = {bell.MENTION: "message", bell.ASSIGNED: "user-check", bell.DUE: "calendar-due"}
+ICONS = {bell.MENTION: "at", bell.ASSIGNED: "user-check", bell.DUE: "calendar-due"}
 
 
 class NotificationView(PageView):

@@ -33,6 +33,11 @@ def view_of(kind):
     return _VIEWS[kind]
 
 
+def view_of_entity(entity):
+    """The registered view of the records of an entity."""
+    return next(view for view in _VIEWS.values() if view.entity == entity)
+
+
 class RecordView(
     ExportRoutes, BulkRoutes, TagRoutes, ShareRoutes, AttachmentRoutes, ValueRoutes, PastRoutes, ListView
 ):
@@ -290,6 +295,7 @@ class RecordView(
             column = self.model.__table__.c.get(field.name)
             if isinstance(field, forms.LinkField):
                 field.use(db.session, field.object_data, formdata)
+                lead_on(field)
             elif column is not None and column.foreign_keys:
                 has_empty = not any(isinstance(check, InputRequired) for check in field.validators)
                 asked = (self.model, field.name, row)
@@ -362,6 +368,18 @@ class RecordView(
             field.errors = [*field.errors, sentence]
         else:
             form.form_errors.append(sentence)
+
+
+def lead_on(field):
+    """Where a link's field asks for more records to choose from, and for a new one."""
+    entity = field.target.__tablename__
+    base = cells.PATHS.get(entity)
+    if base is None or field.not_visible:
+        return
+    if g.principal.may("see", entity):
+        field.pick = f"{base}/pick"
+    if g.principal.may("add", entity) and not view_of_entity(entity).is_edited_by_deeds:
+        field.add = f"{base}/new?quick=1"
 
 
 NAME = "\x02"  # stands for the name in a sentence that is translated first

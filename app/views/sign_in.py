@@ -9,7 +9,7 @@ from flask_jwt_extended import create_access_token, create_refresh_token
 
 from app import access, sessions, throttle
 from app.identity import door
-from app.views import base
+from app.views import base, kept
 from app.views.base import PageView, expose, safe_target
 
 # What a sign-in may still wait for, after the password: functions of (user id) that return None, or the name of it and
@@ -30,15 +30,18 @@ class SignIn(PageView):
         if request.method == "GET":
             return render_template("auth/login.html", next=target, username="")
         username, password = request.form.get("username", "").strip(), request.form.get("password", "")
-        shown = {"next": target, "username": username}
+        typed = kept.unpacked(request.form.get("kept"))
+        shown = {"next": target, "username": username, "kept": kept.packed(typed)}
+        page = "auth/again.html" if typed else "auth/login.html"
         try:
             user_id = check(username, password)
         except throttle.TooMany as error:
-            return too_many_page(error.seconds, "auth/login.html", **shown)
+            return too_many_page(error.seconds, page, **shown)
         if user_id is None:
             error = gettext("This name and password do not belong together.")
-            return render_template("auth/login.html", error=error, **shown), 401
-        return welcome(user_id, door.method_of(user_id), target)
+            return render_template(page, error=error, **shown), 401
+        response = welcome(user_id, door.method_of(user_id), target)
+        return _with_what_was_typed(response, typed, next_step(user_id)) if typed else response
 
     @expose("/logout/", methods=["POST"])
     def logout(self):
@@ -121,6 +124,14 @@ def who_knocks():
         "device": sessions.in_words(request.headers.get("User-Agent", "")),
         "place": base.device_cookie() or None,
     }
+
+
+def _with_what_was_typed(response, typed, step):
+    """The same sign-in, answered with what its person had typed when the session before it ended."""
+    response.status_code = 200
+    del response.headers["Location"]
+    response.set_data(kept.given_back(typed, step=step[1] if step else None))
+    return response
 
 
 def _into(token, device, place):

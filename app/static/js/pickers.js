@@ -1,0 +1,93 @@
+// Makes a field that names a record ask the house for more to choose from, as one types, and offer to add a new one.
+// Reads only data attributes: input[data-pick] (where to ask), [data-pick-script] (tom-select, loaded when first needed),
+// a[data-dialog-for] beside it (the form of a new record). What is typed and not chosen stays as it was typed.
+
+let loading = null;
+
+function load(src) {
+  loading ??= new Promise((ready, failed) => {
+    const script = document.createElement("script");
+    script.src = src;
+    script.onload = ready;
+    script.onerror = failed;
+    document.head.append(script);
+  });
+  return loading;
+}
+
+async function dress(place) {
+  const fields = [...(place.querySelectorAll?.("input[data-pick]") ?? [])].filter((one) => !one.tomselect);
+  if (!fields.length) return;
+  await load(fields[0].dataset.pickScript);
+  for (const field of fields) if (!field.tomselect && field.isConnected) picker(field);
+}
+
+function picker(field) {
+  const hadFocus = document.activeElement === field;
+  const adder = field.closest(".field")?.querySelector("a[data-dialog-for]");
+  field.removeAttribute("list");
+  const picked = new TomSelect(field, {
+    maxItems: 1,
+    delimiter: "\u0001", // names hold commas
+    valueField: "label",
+    labelField: "label",
+    searchField: ["label"],
+    score: () => () => 1, // what fits, the house has decided
+    preload: "focus",
+    loadThrottle: 200,
+    maxOptions: 30,
+    createOnBlur: true,
+    addPrecedence: false,
+    closeAfterSelect: true,
+    load(words, show) {
+      fetch(`${field.dataset.pick}?q=${encodeURIComponent(words)}`, { headers: { Accept: "application/json" } })
+        .then((answer) => (answer.ok ? answer.json() : []))
+        .then((found) => {
+          for (const value of Object.keys(this.options)) if (!this.items.includes(value)) this.removeOption(value, true);
+          show(found);
+        })
+        .catch(() => show());
+    },
+    create(text, done) {
+      if (!this.isFocused || !adder) return done({ label: text }); // left as it was typed: the house finds it, or says so
+      this.setTextboxValue("");
+      this.close();
+      done();
+      add(adder, field, text);
+    },
+    render: {
+      option: (one, escape) => `<div>${escape(one.label)}</div>`,
+      item: (one, escape) => `<div>${escape(one.label)}</div>`,
+      option_create: (one, escape) =>
+        `<div class="create">${escape(adder ? field.dataset.pickAdd.replace("{text}", one.input) : one.input)}</div>`,
+      no_results: () => `<div class="no-results"></div>`,
+      loading: () => "",
+    },
+  });
+  for (const name of ["aria-invalid", "aria-describedby"]) {
+    if (field.hasAttribute(name)) picked.control_input.setAttribute(name, field.getAttribute(name));
+  }
+  if (hadFocus) picked.focus();
+}
+
+function add(adder, field, text) {
+  const detail = { href: adder.href, text, for: field };
+  adder.dispatchEvent(new CustomEvent("foyer:open", { bubbles: true, cancelable: true, detail }));
+}
+
+// A record was added in a dialog that was opened from a field: it is what the field names now.
+document.addEventListener("foyer:added", (event) => {
+  const { field, label } = event.detail;
+  if (field.tomselect) {
+    field.tomselect.addOption({ label });
+    field.tomselect.setValue(label);
+    field.tomselect.focus();
+  } else {
+    field.value = label;
+    field.focus();
+  }
+});
+
+dress(document);
+document.addEventListener("htmx:after:swap", () => dress(document));
+document.addEventListener("foyer:shown", (event) => dress(event.target));
