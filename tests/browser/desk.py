@@ -64,6 +64,24 @@ class Desk:
     def fill(self, label, value, within=None):
         self.field(label, within).fill(value)
 
+    @property
+    def sheet(self):
+        """Where the form stands that was opened last: in a dialog above the page, or on the page itself."""
+        self.page.wait_for_function("document.querySelector('dialog[open] form, main .form-page')")
+        dialog = self.page.locator("dialog[open]").last
+        return dialog if dialog.count() else self.main
+
+    def add(self, name):
+        """Send the short form of a new record, and go to the record of this name."""
+        sheet = self.sheet
+        if sheet == self.main or not self.page.locator("dialog[open]").count():
+            self.press("Add", within=sheet)
+            return
+        sheet.get_by_role("button", name="Add", exact=True).click()
+        expect(self.page.locator("dialog[open]")).to_have_count(0)
+        self.page.locator("#flashes").get_by_role("link", name=name).click()
+        expect(self.h1).to_contain_text(name)
+
     def choose(self, label, words, within=None):
         self.field(label, within).select_option(label=words)
 
@@ -108,8 +126,10 @@ class Desk:
         """Wait until the page shows this text."""
         expect(self.main.get_by_text(text).first).to_be_visible()
 
-    def value_of(self, label):
-        return self.field(label).input_value()
+    def value_of(self, label, within=None):
+        """What stands in a field; a picker shows it beside the field in which one types."""
+        shown = "one => (one.closest('.ts-wrapper')?.previousElementSibling ?? one).value"
+        return self.field(label, within).evaluate(shown)
 
     def problem_of(self, label):
         """The message at a field, as it is told to screen readers too."""

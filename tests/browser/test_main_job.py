@@ -71,9 +71,10 @@ def open_a_deal(rep, customer):
     deals = rep.main.locator("section").filter(has=rep.page.get_by_role("heading", name=re.compile("^Deals")))
     rep.follow("Add", within=deals)
     deal = f"Reading room for {customer}"
-    rep.fill("Name", deal)
-    assert customer in rep.value_of("Company")
-    rep.press("Save")
+    sheet = rep.sheet
+    rep.fill("Name", deal, within=sheet)
+    assert customer in rep.value_of("Company", within=sheet)
+    rep.add(deal)
     assert rep.fact("Stage") == "New"
 
     for product, quantity, discount in (("Task chair “Kumo”", "12", "5"), ("Space planning", "3.5", "")):
@@ -199,7 +200,7 @@ def test_a_lost_deal_asks_for_the_reason(desk, javascript):
 @with_and_without
 def test_a_ticket_is_answered_and_solved(desk, javascript):
     agent, subject = desk("agent"), f"Drawer sticks, case {next(_number)}"
-    agent.open("/tickets/board").follow("Add")
+    agent.open("/tickets/new")
     agent.fill("Subject", subject)
     agent.fill("Request", "The left drawer opens halfway.")
     agent.fill("Company", "Ashworth & Daughters Brewery")
@@ -219,7 +220,8 @@ def test_a_ticket_is_answered_and_solved(desk, javascript):
     agent.field("Internal note").check()
     agent.fill(answer, "Same series as last week.")
     agent.press("Send")
-    events = agent.page.locator(".event")
+    talk = agent.page.locator("section").filter(has=agent.page.get_by_role("heading", name="Conversation"))
+    events = talk.locator(".event")
     expect(events).to_have_count(2)
     expect(events.filter(has_text="internal")).to_contain_text("Same series as last week.")
 
