@@ -57,5 +57,7 @@ def install(app):
     app.extensions["babel"].instance.domain_instance = Catalogues(
         domain=app.extensions["babel"].default_domain
     )
+    # Of every view that derives from one of Flask-AppBuilder's, Flask would look among that library's templates, too.
+    app.jinja_env.loader = app.jinja_loader
     app.jinja_env.template_class = Component
     app.jinja_env.globals.update(_=say, asset=asset)

@@ -1,14 +1,6 @@
 """A served Foyer and a real Chromium: each desk is one browser of one colleague, watched over."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,11 +8,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests import databases
 from tests.browser.desk import PATIENCE, Desk
+from tests.browser.house import CHROMIUM, CHROMIUM_ARGUMENTS, served
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-START_SECONDS = 60
 WIDE = {"width": 1760, "height": 1000}  # every column of a board side by side
 
 
@@ -44,7 +33,7 @@ def servers(tmp_path_factory):
             if engine not in addresses:
                 home = tmp_path_factory.mktemp(f"foyer-{engine}")
                 database = running.enter_context(databases.fresh_database(engine, "demo"))
-                addresses[engine] = running.enter_context(_served(database.url, home))
+                addresses[engine] = running.enter_context(served(database.url, home))
             return addresses[engine]
 
         yield address_of
@@ -84,50 +73,3 @@ def desk(chromium, servers, keys, engine, javascript):
     for one in desks:
         one.context.close()
     assert not complaints, "\n".join(complaints)
-
-
-@contextmanager
-def _served(database_url, home):
-    """Foyer's own `serve` on a free port, until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "HOST": "127.0.0.1",
-        "FOYER_HOME": str(home),
-        "DATABASE_URL": database_url,
-    }
-    server = subprocess.Popen(
-        [sys.executable, "run.py", "serve"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    said, is_ready = [], threading.Event()
-
-    def listen():
-        for line in server.stdout:
-            said.append(line)
-            if line.startswith("Foyer is ready"):
-                is_ready.set()
-        is_ready.set()
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        assert is_ready.wait(START_SECONDS) and server.poll() is None, "".join(said)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        listener.join(5)
-    faults = [line for line in said if line.startswith(("fault ", "Traceback"))]
-    assert not faults, "".join(said)
