@@ -204,6 +204,7 @@ class Principal:
     persons: tuple = ()  # himself and those he stands in for
     roles: tuple = ()
     language: str = "en"
+    chosen_language: str = field(default="", repr=False, compare=False)  # by himself; the other his record has
     theme: str = field(default="auto", repr=False, compare=False)  # as he likes his pages: see `models.Preference`
     density: str = field(default="roomy", repr=False, compare=False)
     has_shortcuts: bool = field(default=True, repr=False, compare=False)

@@ -195,6 +195,7 @@ def _principal(session, user_id, row, only=None, firm=None):
         persons=tuple(persons),
         roles=tuple(dict.fromkeys(names)),
         language=own_language or language or "en",
+        chosen_language=own_language or "",
         theme=theme or "auto",
         density=density or "roomy",
         has_shortcuts=has_shortcuts is not False,

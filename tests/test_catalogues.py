@@ -13,7 +13,7 @@ from flask_wtf import FlaskForm
 from sqlalchemy import select
 from wtforms import IntegerField
 
-from app.models import Company, Deal, Pipeline, Staff, Stage
+from app.models import Company, Deal, Pipeline, Preference, Staff, Stage
 from app.security import User
 from config import languages
 
@@ -90,7 +90,8 @@ def test_who_is_signed_in_reads_the_language_he_chose_with_its_days_and_money(as
         rep = session.scalars(
             select(Staff).join(User, User.id == Staff.id).where(User.username == "rep.north")
         ).one()
-        rep.language, department = "de", rep.department_id
+        session.add(Preference(user_id=rep.id, language="de"))
+        department = rep.department_id
         company = Company(name="Aal & Söhne", department_id=department, owner_id=rep.id)
         stage = session.scalars(select(Stage).join(Stage.pipeline).where(Pipeline.kind == "deal")).first()
         deal = Deal(
@@ -109,6 +110,16 @@ def test_who_is_signed_in_reads_the_language_he_chose_with_its_days_and_money(as
     assert '<html lang="de"' in page
     assert "Große Sache" in page and "1.234,50\xa0€" in page and "03.02.2026" in page
     assert "Betrag" in page and "Abmelden" in page
+
+
+def test_who_chose_none_reads_his_browsers_language_or_else_that_of_his_record(as_system, client_for):
+    with as_system() as session:
+        session.scalars(
+            select(Staff).join(User, User.id == Staff.id).where(User.username == "agent")
+        ).one().language = "de"
+    agent = client_for("agent")
+    assert '<html lang="fr"' in agent.get("/", headers={"Accept-Language": "fr-CH"})
+    assert '<html lang="de"' in agent.get("/")
 
 
 def test_the_messages_of_the_libraries_come_in_the_readers_language_too(app):

@@ -315,12 +315,12 @@ def set_session_cookie(response, token, device=None):
 
 
 def _language():
-    """The language that the reader chose, else one that his browser asks for, else (None) the house's."""
+    """The language that the reader chose, else one that his browser asks for, else that of his record or the house."""
     spoken = current_app.config["LANGUAGES"]
     principal = g.get("principal") if g else None
-    if principal is not None and principal.language in spoken:
-        return principal.language
-    return request.accept_languages.best_match(spoken) if has_request_context() else None
+    asked = request.accept_languages.best_match(spoken) if has_request_context() else None
+    wanted = (principal.chosen_language, asked, principal.language) if principal is not None else (asked,)
+    return next((one for one in wanted if one in spoken), None)
 
 
 def wants_json():
