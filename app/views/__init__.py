@@ -43,6 +43,7 @@ from app.views.settings import (
 )
 from app.views.sign_in import SecurityApi, SignIn
 from app.views.sign_ins import SignInsView
+from app.views.styleguide import StyleguideView
 from app.views.tickets import TicketView
 from app.views.why import WhyView
 
@@ -91,8 +92,18 @@ MENU_MORE = [
 ]
 # Reached from the mark and the bell in the corners, from one's own name, from a colleague's sheet, and by programs.
 OFF_MENU = [
-    *(HomeView, HandOverView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView),
+    *(
+        HomeView,
+        HandOverView,
+        ImportView,
+        DeputyView,
+        OwnAccountView,
+        AccountView,
+        SecondFactorView,
+        ApiKeyView,
+    ),
     NotificationView,
+    StyleguideView,
 ]
 # Open to whoever is not signed in yet.
 DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]

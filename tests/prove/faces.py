@@ -33,6 +33,7 @@ THEMES, WIDTHS = ("light", "dark"), (1280, 360)
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 # Beside what links lead to: the doors, and the pages of errors.
 DOORS = ("/login/", "/login/forgotten", "/login/new-password?token=old", "/nothing/here")
+STYLES = "/styleguide"  # every component in every state, for the admin
 ERRORS = ("/contacts/999999", "/companies/?sort=nothing", "/companies/?page=abc")
 # Of one path, how many ways to ask it (a filter, a sort, a panel) are looked at.
 ASKED = 3
@@ -150,7 +151,7 @@ def _walk_as(username, browser, address, size, outcome, seen, language):
         page.fill("#password", DEMO_PASSWORD)
         page.click("main button[type=submit], main .btn-primary")
         page.wait_for_selector('meta[name="user"]', state="attached")
-        waiting = deque(["/", *ERRORS])
+        waiting = deque(["/", *ERRORS, *([STYLES] if username == "admin" else [])])
         seen.shapes.discard(("/", ()))  # home differs from role to role
     looked = 0
     while waiting and looked < size.pages:
@@ -211,7 +212,7 @@ def _send_empty(page, link, size, outcome):
 # What opens: (where it stands among its kind, what it is known by on other pages).
 FOLDS = r"""() => [...document.querySelectorAll("details:not([open])")].map((one, at) => {
   one.dataset.at = at;
-  return [at, `${one.className} ${one.querySelector("summary").textContent.trim().replace(/\d+/g, "1")}`];
+  return [at, `${one.className} ${one.querySelector("summary").textContent.trim().replace(/“[^”]*”|\d+/g, "")}`];
 })"""
 DIALOGS = """() => [...document.querySelectorAll("dialog")].map((one, at) => {
   one.dataset.at = at;

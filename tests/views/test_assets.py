@@ -1,7 +1,9 @@
 """Static files: one sheet, addresses that carry a version, packed once."""
 
 import gzip
+import json
 import re
+import struct
 
 from app.views.assets import FOR_GOOD
 
@@ -49,3 +51,22 @@ def test_pages_are_packed_too(app):
     answer = app.test_client().get("/login/", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"
     assert b"<!doctype html>" in gzip.decompress(answer.data)
+
+
+def test_foyer_can_be_installed_as_an_app(app):
+    client = app.test_client()
+    page = client.get("/login/").get_data(as_text=True)
+    address = re.search(r'<link rel="manifest" href="([^"]+)"', page).group(1)
+    answer = client.get(address)
+    assert answer.mimetype == "application/manifest+json"
+    manifest = json.loads(answer.get_data())
+    assert (manifest["start_url"], manifest["display"]) == ("/", "standalone")
+    sizes = set()
+    for one in manifest["icons"]:
+        picture = client.get(address.rpartition("/")[0] + "/" + one["src"])
+        assert (picture.status_code, picture.mimetype) == (200, one["type"])
+        if one["type"] == "image/png":
+            width, height = struct.unpack(">II", picture.data[16:24])
+            assert one["sizes"] == f"{width}x{height}"
+        sizes.add(one["sizes"])
+    assert {"192x192", "512x512"} <= sizes
