@@ -477,7 +477,12 @@ class Trier:
                 lambda v=version: self.post(f"{self.base}/{self.key}/delete", {"version": v}),
             )
 
-    # ---- deeds on one record
+    # ---- deeds on one record, and its values one by one
+
+    def value(self, key, name, text):
+        """One value of a record, sent from where it stands."""
+        sent = {name: text, "version": self.world.version(self.entity, key)}
+        return self.post(f"{self.base}/{key}/values/{name}", sent)
 
     def _inline_foreign_row(self):
         deeds = {
@@ -504,8 +509,11 @@ class Trier:
             for deed in (*deeds, "restore", "share", *(("tags",) if self.entity != "activity" else ())):
                 path = f"{self.base}/{key}/{deed}"
                 yield f"{deed} {key}", lambda path=path, data=data: self.post(path, data)
+            yield f"value {key}", lambda key=key: self.value(key, self.name, "Tried")
 
     def _inline_foreign_link(self):
+        for column, key in self.unseen():
+            yield f"value {column} {key}", lambda c=column, k=key: self.value(self.key, c, f"#{k}")
         if self.entity == "activity":
             for column, key in self.unseen():
                 data = {"body": "Tried", "kind": "note", column: key}
@@ -522,6 +530,9 @@ class Trier:
         for column in ("department_id", "owner_id"):
             sent = {**data, "column": column}
             yield f"restore {column}", lambda sent=sent: self.post(f"{self.base}/{self.key}/restore", sent)
+        alone = [values for values in self.whose_is_not_his() if len(values) == 1]
+        for column, text in (pair for values in alone for pair in values.items()):
+            yield f"value {column} {text}", lambda c=column, text=text: self.value(self.key, c, text)
         if self.entity == "ticket" and PEOPLE[self.username][2] == "own":
             for name in ("rep.south", "director"):
                 sent = {"version": data["version"], "owner_id": self.world.people[name]}
@@ -532,6 +543,8 @@ class Trier:
         for name, _ in (*self.unlisted(), ("version", "")):
             sent = {**data, "column": name}
             yield f"restore {name}", lambda sent=sent: self.post(f"{self.base}/{self.key}/restore", sent)
+        for name, text in self.unlisted():
+            yield f"value {name}", lambda name=name, text=text: self.value(self.key, name, text)
 
     # ---- the board
 
@@ -744,6 +757,7 @@ class Trier:
                     f"{self.base}/{key}/move", moved | {"version": self.world.version(entity, key)}
                 ),
             )
+        yield "inline", lambda: self.value(key, self.name, f"Right in place {self.username}")
         if entity != "activity":
             yield "inline", lambda: self.post(f"{self.base}/{key}/tags", {"tag": self.username})
 
