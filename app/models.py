@@ -915,7 +915,7 @@ class SearchEntry(Row):
 
     __table_args__ = (
         UniqueConstraint("entity", "record_id"),
-        Index("ix_search_entry_department", "entity", "department_id", "id"),
+        Index("ix_search_entry_within", "entity", "department_id", "record_id"),
         Index(
             "ix_search_entry_text", "text", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}
         ).ddl_if(dialect="postgresql"),

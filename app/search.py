@@ -1,19 +1,22 @@
 """The index of words and its questions. Every searchable record has one entry, kept up in the same transaction.
 
 FTS5 (SQLite) and pg_trgm (PostgreSQL) only fetch candidates by their trigrams; what matches, how well, and in which
-order is decided by the folded text alone, so both engines give the same answers.
+order is decided by the folded text alone, so both engines give the same answers. A sample of the index tells when not
+to ask it: words that many records hold, or the records of few, are sooner looked for along the entries.
 """
 
 import re
 from collections import Counter
 from functools import cache, lru_cache
 from itertools import islice
+from time import monotonic
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
 from sqlalchemy import (
     Date,
     Integer,
+    and_,
     bindparam,
     column,
     delete,
@@ -24,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -36,8 +40,11 @@ LONGEST = 200  # letters of a search that are looked for; SQLite takes no patter
 MOST_WORDS = 8
 VERIFIED = 1_000  # matches that are looked at once more, for who does not see all that finds a record
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
-ASKED = 2  # trigrams of a word that FTS5 is asked for: each more costs more than it spares
+ASKED = 2  # trigrams of a word that the index is asked for: each more costs more than it spares
+FEW = 1_500  # so many entries are looked through without asking the index
+STEPS = 5_000  # how far a walk along the entries goes
 NEAREST = 8  # words that a misspelt one may mean
+_NO_ID = 2**31 - 1  # no record has such a number
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
 _ENTRY = SearchEntry.__table__
@@ -102,7 +109,7 @@ def matching(model, text, *, near=None, by_row=False, departments=None, most=Non
     """
     if not by_row:
         return model.id.in_(_ids(model, text, near, departments, most))
-    return _by_row(model, [[_pattern(one) for one in ways] for ways in _ways(text, near)])
+    return _by_row(model, _patterns(_ways(text, near)))
 
 
 def _by_row(model, patterns):
@@ -118,29 +125,83 @@ def found(session, model, text, *, near=None, departments=None, most):
     `departments` as in `matching`. What is done with them goes through the rule of sight again.
     """
     ways, is_sqlite = _ways(text, near), db.engine.dialect.name == "sqlite"
-    query = _fts_query(ways, departments) if is_sqlite else ""
-    is_within = departments is not None and not is_sqlite
-    statement = _found(
-        model.__tablename__, tuple(map(len, ways)), db.engine.dialect.name, bool(query), is_within
-    )
+    are_few = departments is not None and _sample().are_few(model, departments)
+    grams = () if are_few else _asked(ways)
+    query = _fts_query(grams, departments) if is_sqlite and not are_few else ""
+    is_within = departments is not None and (are_few or not is_sqlite)
+    shape = tuple(map(len, ways))
+    like = () if is_sqlite else tuple(tuple(map(len, word)) for word in grams)
+    statement = _found(model.__tablename__, shape, db.engine.dialect.name, bool(query), is_within, like)
     values = {**_values_of(ways), "most": most}
     values |= {"query": query} if query else {}
     values |= {"departments": sorted(departments)} if is_within else {}
+    values |= _values_of_grams(grams) if like else {}
     return session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
 
 
 @lru_cache(maxsize=512)
-def _found(entity, shape, _dialect, has_query, is_within):
-    """The statement of `found` for so many ways of each word; kept, as it runs sooner."""
+def _found(entity, shape, _dialect, has_query, is_within, like):
+    """The statement of `found` for so many ways of each word, and trigrams of each; kept, as it runs sooner."""
     entry = _ENTRY.alias()
     ids = select(entry.c.record_id).where(entry.c.entity == entity, *_all_held(entry, _named(shape)))
     if has_query:
         fts = _FTS.alias()
         ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
         ids = ids.where(fts.c.search_fts.op("MATCH")(bindparam("query")))
+    named = [
+        [
+            [bindparam(f"gram_{place}_{way}_{number}") for number in range(many)]
+            for way, many in enumerate(word)
+        ]
+        for place, word in enumerate(like)
+    ]
+    ids = ids.where(*_all_like(entry, named))
     if is_within:
         ids = ids.where(entry.c.department_id.in_(bindparam("departments", expanding=True)))
     return ids.limit(bindparam("most", type_=Integer))
+
+
+def newest(session, model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
+    """The ids of the next so many records that hold the words, by their ids, whoever may see them; newest first, or
+    oldest first. None where so many do not lie near enough: then the index is the shorter way.
+    """
+    ways, sample = _ways(text, near), _sample()
+    window = sample.window(model, departments, _patterns(ways), most)
+    if window is None:
+        return None
+    edge = after if after is not None else 0 if is_upwards else sample.newest[model.__tablename__]
+    end = edge if after is not None else _NO_ID
+    low, high = (edge, edge + window) if is_upwards else (edge - window, end)
+    values = {**_values_of(ways), "low": low, "high": high, "most": most}
+    values |= {f"department_{number}": key for number, key in enumerate(departments or ())}
+    many = None if departments is None else len(departments)
+    statement = _walk(model.__tablename__, tuple(map(len, ways)), many, is_upwards, db.engine.dialect.name)
+    ids = session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
+    return ids if len(ids) == most else None
+
+
+@lru_cache(maxsize=512)
+def _walk(entity, shape, many, is_upwards, dialect):
+    """The statement of `newest` for so many departments; kept. Both engines merge the departments as far as is asked."""
+
+    def ordered(column):
+        return column.asc() if is_upwards else column.desc()
+
+    entry, most = _ENTRY.alias(), bindparam("most", type_=Integer)
+    low, high = (bindparam(name, type_=Integer) for name in ("low", "high"))
+    here = (entry.c.entity == entity, entry.c.record_id > low, entry.c.record_id < high)
+    ids = select(entry.c.record_id.label("id")).where(*here, *_all_held(entry, _named(shape)))
+    if many is None:
+        return ids.order_by(ordered(entry.c.record_id)).limit(most)
+    parts = []
+    for number in range(many):
+        part = ids.where(entry.c.department_id == bindparam(f"department_{number}"))
+        part = part.order_by(ordered(entry.c.record_id))
+        # PostgreSQL takes each department in order only with an end in sight; SQLite would go to that end.
+        part = (part.limit(most) if dialect == "postgresql" else part).subquery()
+        parts.append(select(part.c.id))
+    every = union_all(*parts).subquery()
+    return select(every.c.id).order_by(ordered(every.c.id)).limit(most)
 
 
 def row_test(model, text, near=None):
@@ -167,16 +228,30 @@ def _values_of(ways):
     }
 
 
+def _values_of_grams(grams):
+    """The values of what PostgreSQL's index is asked for."""
+    return {
+        f"gram_{place}_{way}_{number}": f"%{gram}%"
+        for place, ways in enumerate(grams)
+        for way, asked in enumerate(ways)
+        for number, gram in enumerate(asked)
+    }
+
+
 def _ids(model, text, near, departments, most):
-    entry = _ENTRY.alias()
-    patterns = [[_pattern(one) for one in ways] for ways in _ways(text, near)]
-    ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *_all_held(entry, patterns))
+    entry, ways = _ENTRY.alias(), _ways(text, near)
+    holds = _all_held(entry, _patterns(ways))
+    ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *holds)
     if db.engine.dialect.name == "sqlite":
-        if query := _fts_query(_ways(text, near), departments):
+        if query := _fts_query(_asked(ways), departments):
             fts = _FTS.alias()
             ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
             ids = ids.where(fts.c.search_fts.op("MATCH")(query))
-    elif departments is not None:
+        return access.vouched(ids if most is None else ids.limit(most))
+    ids = ids.where(
+        *_all_like(entry, [[[f"%{gram}%" for gram in way] for way in word] for word in _asked(ways)])
+    )
+    if departments is not None:
         ids = ids.where(entry.c.department_id.in_(sorted(departments)))
     return access.vouched(ids if most is None else ids.limit(most))
 
@@ -186,8 +261,21 @@ def _ways(text, near):
     return [[word, *(near or {}).get(word, ())] for word in words_of(text)]
 
 
+def _patterns(ways):
+    return [[_pattern(one) for one in words] for words in ways]
+
+
 def _all_held(entry, patterns):
     return [or_(*(_holds(entry, one) for one in ways)) for ways in patterns]
+
+
+def _all_like(entry, grams):
+    """The trigrams by which PostgreSQL's index finds candidates; a word without any asks it nothing."""
+    return [
+        or_(*(and_(*(entry.c.text.like(gram) for gram in asked)) for asked in ways))
+        for ways in grams
+        if all(ways)
+    ]
 
 
 def is_doubtful(principal, model, text):
@@ -198,7 +286,9 @@ def is_doubtful(principal, model, text):
     hidden = principal.hidden(model.__tablename__).intersection(model.__search__)
     words = words_of(text) if hidden else ()
     has_date = any(_OF_DATES.issuperset(word) for word in words)
-    return bool(words) and any(has_date or not isinstance(model.__table__.c[name].type, Date) for name in hidden)
+    return bool(words) and any(
+        has_date or not isinstance(model.__table__.c[name].type, Date) for name in hidden
+    )
 
 
 _OF_DATES = frozenset("0123456789-./:")
@@ -297,25 +387,41 @@ def score(words, text, near=None):
 
 
 def _holds(entry, pattern):
-    """That the entry's text has this; SQLite's LIKE is slow and knows no case beyond ASCII, so `instr`."""
-    if db.engine.dialect.name == "sqlite":
-        return func.instr(entry.c.text, pattern) > 0
-    return entry.c.text.like(pattern, escape="/")
+    """That the entry's text has this; letter for letter, because LIKE knows case, and signs of its own."""
+    where = func.instr if db.engine.dialect.name == "sqlite" else func.strpos
+    return where(entry.c.text, pattern) > 0
 
 
 def _pattern(word):
     """What is looked for in the text: the word, or one or two letters at the start of a word."""
-    here = word if len(word) > 2 else f" {word}"
+    return word if len(word) > 2 else f" {word}"
+
+
+def _asked(ways):
+    """The rarest few trigrams of every word, in each of its ways: the index walks the whole list of each, and the text
+    is looked at anyway.
+    """
+    seen = _sample().grams
+    return [
+        [sorted(_trigrams(word), key=lambda gram: (seen[gram], gram))[:ASKED] for word in words]
+        for words in ways
+    ]
+
+
+def _trigrams(word):
+    """The trigrams of a word that the index of this engine knows: PostgreSQL's has letters and digits only."""
+    padded = word if len(word) > 2 else f"  {word}"[-3:]
+    grams = {padded[start : start + 3] for start in range(len(padded) - 2)}
     if db.engine.dialect.name == "sqlite":
-        return here
-    return "%" + here.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+        return grams
+    return {gram for gram in grams if gram.strip().isalnum() and gram.isascii()}
 
 
-def _fts_query(words, departments):
-    """What FTS5 is asked: a few trigrams of every word, within the marks of the departments."""
+def _fts_query(grams, departments):
+    """What FTS5 is asked: these trigrams of every word, within the marks of the departments."""
     parts = []
-    for ways in words:
-        alternatives = [" AND ".join(_quoted(gram) for gram in _trigrams(word)) for word in ways]
+    for ways in grams:
+        alternatives = [" AND ".join(map(_quoted, asked)) for asked in ways]
         if all(alternatives):
             parts.append("(" + " OR ".join(f"({one})" for one in alternatives) + ")")
     if departments is not None and parts:
@@ -323,27 +429,66 @@ def _fts_query(words, departments):
     return " AND ".join(parts)
 
 
-def _trigrams(word):
-    """The rarest few of a word's trigrams: FTS5 walks the whole list of each, and the text is looked at anyway."""
-    padded = word if len(word) > 2 else f"  {word}"[-3:]
-    grams = {padded[start : start + 3] for start in range(len(padded) - 2)}
-    seen = _sample(db.engine.url)
-    return sorted(grams, key=lambda gram: (seen[gram], gram))[:ASKED]
+# --------------------------------------------------------------------------------------------- a sample of the index
 
 
-@cache
-def _sample(_url):
-    """How often trigrams stand in entries from all over the index; asked once a process, so only a hint."""
-    seen = Counter()
-    with db.engine.connect() as connection:
+class _Sample:
+    """Entries from all over the index: how often trigrams and words are, and where the entries lie. Only a hint."""
+
+    SPOTS, OF_EACH = 20, 100
+    GOOD_FOR = 300  # seconds
+    ENOUGH = 50  # entries to judge by
+
+    def __init__(self, connection):
         ends = select(func.min(_ENTRY.c.id), func.max(_ENTRY.c.id))
-        first, last = connection.execute(ends, execution_options={DOOR: True}).one()
-        starts = range(first or 0, (last or 0) + 1, max(1, ((last or 0) - (first or 0)) // 20))
-        for start in starts:
-            some = select(_ENTRY.c.text).where(_ENTRY.c.id >= start).order_by(_ENTRY.c.id).limit(100)
-            for text in connection.scalars(some, execution_options={DOOR: True}):
-                seen.update({text[place : place + 3] for place in range(len(text) - 2)})
-    return seen
+        first, last = (key or 0 for key in connection.execute(ends, execution_options={DOOR: True}).one())
+        step = max(self.OF_EACH, (last - first) // self.SPOTS + 1)
+        self.taken_at, self.grams, self.entries, self.known = monotonic(), Counter(), {}, {}
+        for start in range(first, last + 1, step):
+            here = _ENTRY.c.id.between(start, start + self.OF_EACH - 1)
+            some = select(_ENTRY.c.entity, _ENTRY.c.department_id, _ENTRY.c.text).where(here)
+            for entity, department, text in connection.execute(some, execution_options={DOOR: True}):
+                self.entries.setdefault(entity, []).append((department, text))
+                self.grams.update({text[place : place + 3] for place in range(len(text) - 2)})
+        self.newest = {}  # of each entity, the largest id of a record
+        for entity in self.entries:
+            largest = select(func.max(_ENTRY.c.record_id)).where(_ENTRY.c.entity == entity)
+            self.newest[entity] = connection.scalar(largest, execution_options={DOOR: True})
+        self.stands_for = step / self.OF_EACH  # entries, each of those looked at
+
+    def texts(self, model, departments):
+        """The texts of the entries of a model, in these departments."""
+        if (model, departments) not in self.known:
+            entries = self.entries.get(model.__tablename__, ())
+            here = [text for key, text in entries if departments is None or key in departments]
+            self.known[model, departments] = here
+        return self.known[model, departments]
+
+    def are_few(self, model, departments):
+        """Whether so few entries lie there that each can be looked at."""
+        return len(self.texts(model, departments)) * self.stands_for <= FEW
+
+    def window(self, model, departments, patterns, most):
+        """How many ids of records a walk reaches through; None when it would not meet so many that hold the words."""
+        here = self.texts(model, departments)
+        holding = among = here if len(here) >= self.ENOUGH else self.texts(model, None)
+        for ways in patterns:
+            holding = [text for one in ways for text in holding if one in text]
+        if not here or len(among) < self.ENOUGH or len(holding) * STEPS < most * 2 * len(among):
+            return None
+        return int(STEPS * self.newest[model.__tablename__] / (len(here) * self.stands_for)) + 1
+
+
+_samples = {}
+
+
+def _sample():
+    """The sample of this process: taken again after some minutes."""
+    sample = _samples.get(db.engine.url)
+    if sample is None or monotonic() - sample.taken_at > _Sample.GOOD_FOR:
+        with db.engine.connect() as connection:
+            sample = _samples[db.engine.url] = _Sample(connection)
+    return sample
 
 
 def _quoted(text):

@@ -1,10 +1,11 @@
 """A firm of any size, the same every time: contacts, companies, deals, activities, and what Foyer knows of them.
 
-    python -m bench.data ENGINE ROWS
+    python -m bench.data build|upgrade ENGINE ROWS
 
 Every row has its change in the ledger and, where it can be searched for, its entry in the index, as if people had
 typed it all in. The rows go in by bulk SQL past the application, their columns and defaults are those of its models.
-`ensure` builds what is not there yet, or was built for another schema, in a process of its own.
+`ensure` builds what is not there yet, in a process of its own; what was built for an older schema it upgrades, as an
+operator would.
 """
 
 import json
@@ -100,16 +101,19 @@ def settings(engine, rows, **more):
 
 
 def ensure(engine, rows, say=home.announce):
-    """Build the database with so many contacts unless it is there and still right."""
-    stamp = home.instance(engine, rows) / "built.json"
-    if stamp.exists() and json.loads(stamp.read_text()) == _stamp(rows):
+    """Build the database with so many contacts unless it is there and still right; upgrade it where that will do."""
+    stamp, wanted = home.instance(engine, rows) / "built.json", _stamp(rows)
+    found = json.loads(stamp.read_text()) if stamp.exists() else {}
+    if found == wanted:
         return
-    say(f"Building {rows:,} contacts and what belongs to them on {engine} …")
+    is_older = found | {"schema": wanted["schema"]} == wanted
+    deed = "upgrade" if is_older else "build"
+    say(f"{'Upgrading' if is_older else 'Building'} {rows:,} contacts and what belongs to them on {engine} …")
     stamp.unlink(missing_ok=True)
     began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "bench.data", engine, str(rows)], cwd=BASE, check=True)
-    stamp.write_text(json.dumps(_stamp(rows)))
-    say(f"… built in {time.monotonic() - began:.0f} s.")
+    subprocess.run([sys.executable, "-m", "bench.data", deed, engine, str(rows)], cwd=BASE, check=True)
+    stamp.write_text(json.dumps(wanted))
+    say(f"… done in {time.monotonic() - began:.0f} s.")
 
 
 def _stamp(rows):
@@ -117,6 +121,16 @@ def _stamp(rows):
     migrations = sorted((BASE / "migrations" / "versions").glob("*.py"))
     schema = sha256(b"".join(path.read_bytes() for path in migrations)).hexdigest()
     return {"edition": EDITION, "seed": SEED, "schema": schema, **asdict(Sizes(rows))}
+
+
+def bring_up(engine, rows):
+    """Bring a database of an older schema up to date, and what its planner knows of it."""
+    from app import create_app
+    from app.commands.upgrade import upgrade
+
+    upgrade(create_app(settings(engine, rows)), say=_silent)
+    with bulk.into(engine, database(rows)) as load:
+        load.finish(TABLES)
 
 
 def build(engine, rows):
@@ -487,4 +501,4 @@ def _silent(_line):
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], int(sys.argv[2]))
+    {"build": build, "upgrade": bring_up}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

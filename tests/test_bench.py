@@ -54,6 +54,13 @@ def test_the_rep_sees_the_least_and_the_head_a_part(built):
     assert 0 < seen["rep"] < seen["head"] < seen["director"] == ROWS
 
 
+def test_what_was_built_for_an_older_schema_is_brought_up_to_date(built):
+    before, stamp = built.stat().st_ino, home.instance("sqlite", ROWS) / "built.json"
+    stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"schema": "an older one"}))
+    data.ensure("sqlite", ROWS, say=_silent)
+    assert built.stat().st_ino == before and json.loads(stamp.read_text()) == data._stamp(ROWS)
+
+
 def test_what_is_built_is_not_built_again(built):
     before = built.stat().st_ino
     data.ensure("sqlite", ROWS, say=pytest.fail)

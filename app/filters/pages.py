@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from time import monotonic
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -44,6 +45,7 @@ COUNT_UP_TO = 10_000  # of a list that nothing is asked of
 # The same where each costs more than a step along an index: for filters and searches, and where the rule of sight has
 # more to ask than the department. So many are also fetched and sorted without further thought.
 FOUND_UP_TO = 1_000
+STILL_MORE = 60  # seconds for which more than COUNT_UP_TO rows are taken to be more still
 STEPS, STEPS_BY_ID = 5_000, 20_000  # how far a walk tests rows before all matches are sorted after all
 LONGEST_SEARCH = 200
 
@@ -61,7 +63,9 @@ class Query:
     after: tuple | None = None
     size: int = PAGE_SIZES[1]
     asker: object = None
-    only: tuple | None = None  # the ids that the words have found, where those had to be looked at; see `verified`
+    only: tuple | None = (
+        None  # the ids that the words have found, where those had to be looked at; see `verified`
+    )
     near: tuple = ()  # (word, the known words it may mean): for a search that finds nothing as typed
     is_common: bool = False  # its words are found in more rows than can be fetched
     known: dict = field(default_factory=dict, compare=False, repr=False)  # its conditions, once compiled
@@ -81,11 +85,13 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of an answer. `total` counts no further than one more than `most_counted`; `query` is what was meant."""
+    """One page of an answer. `total` counts no further than one more than `most_counted`, and is None where nobody
+    counted: for words that so many rows hold that this page was filled at once. `query` is what was meant.
+    """
 
     rows: list
     has_more: bool
-    total: int
+    total: int | None
     query: Query
 
 
@@ -330,6 +336,11 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     reach = access.reach(query.asker.principal, model)
     if reach.departments == () and reach.shared is None:
         return Page([], False, 0, query)
+    if _is_search_alone(model, query) and query.column == "id":
+        ids = _soon_found(session, model, query, reach)
+        if ids is not None:
+            total = session.scalar(count(model, query, exactly=True)) if exactly else None
+            return Page(_rows(session, model, what, ids)[: query.size], True, total, query)
     if query.asks_something:
         query, ids, total = _few(session, model, query)
     if ids is not None:
@@ -342,8 +353,24 @@ def fetch(session, model, query, *what, options=(), exactly=False):
         if query.after is None and len(rows) <= query.size:
             total = len(rows)
     if total is None or (exactly and total > most_counted(model, query)):
-        total = session.scalar(count(model, query, exactly=exactly))
+        total = _total(session, model, query, exactly)
     return Page(rows[: query.size], len(rows) > query.size, total, query)
+
+
+def _total(session, model, query, exactly):
+    """How many match. That there are more than are counted stays so for a while: it is not counted anew for each page."""
+    reach, most = access.reach(query.asker.principal, model), most_counted(model, query)
+    is_plain = not query.asks_something and reach.is_exact and reach.shared is None and not exactly
+    what = (db.engine.url, model, reach.departments, most)
+    if is_plain and monotonic() - _more.get(what, -STILL_MORE) < STILL_MORE:
+        return most + 1
+    total = session.scalar(count(model, query, exactly=exactly))
+    if is_plain and total > most:
+        _more[what] = monotonic()
+    return total
+
+
+_more = {}  # what was last counted to no end -> when
 
 
 class What(NamedTuple):
@@ -362,6 +389,20 @@ class What(NamedTuple):
         return list(
             session.scalars(statement, values) if self.is_entity else session.execute(statement, values)
         )
+
+
+def _soon_found(session, model, query, reach):
+    """The ids of the page, and one more, of words that are met again and again; else None."""
+    if reach.departments == ():
+        return None
+    last = query.after and query.after[1]
+    how = {"near": dict(query.near), "departments": reach.departments, "after": last}
+    how |= {"is_upwards": not query.is_downwards, "most": query.size + 1}
+    ids = search.newest(session, model, query.words, **how)
+    if ids is None or reach.shared is None:
+        return ids
+    shared = session.scalars(select(model.id).where(_shared_matching(model, query, reach))).all()
+    return _in_order(query, {*ids, *shared})
 
 
 def _few(session, model, query):

@@ -42,7 +42,10 @@ class RecordApi(ApiView):
         query = self.view.query_from(request.args)
         found = filters.fetch(db.session, self.model, query, options=tuple(self._links()))
         following = filters.cursor_after(found.rows[-1], query) if found.has_more else None
-        return jsonify(count=found.total, result=self._all_shown(found.rows), next=following)
+        total = found.total
+        if total is None:
+            total = db.session.scalar(filters.count(self.model, found.query))
+        return jsonify(count=total, result=self._all_shown(found.rows), next=following)
 
     @expose("/<int:pk>", methods=["GET"])
     @allows("see")

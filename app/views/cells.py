@@ -1,11 +1,14 @@
 """Values as people read them: one cell of a list, one fact of a sheet, one line of a history."""
 
+from functools import cache
+
 from flask import g
 from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer
 
 from app.models import ENTITIES, Exact, Moment
 from app.views.reading import day, moment, money, number, percent, price
+from app.views.templating import said
 
 # Entity -> the path of its pages; views fill it in as they are registered.
 PATHS = {}
@@ -28,7 +31,7 @@ COLORS = {
 
 def label(column):
     """The human name of a column."""
-    return gettext(column.info["label"])
+    return said(column.info["label"])
 
 
 def relation_name(column_name):
@@ -99,29 +102,46 @@ def cell(row, name):
 
 def shown(column, value, currency=None):
     """A plain value of this column, formatted by its kind."""
-    info, kind = column.info, column.type
-    if isinstance(kind, Boolean):
-        return {"kind": "check", "on": bool(value)}
-    if value is None or value == "":
-        return None
+    return teller(column)(value, currency)
+
+
+@cache
+def teller(column):
+    """The function from (value, currency) to the cell of this column: its kind is looked at once."""
+    if isinstance(column.type, Boolean):
+        return lambda value, _currency: {"kind": "check", "on": bool(value)}
+    tell = _telling(column.info, column.type)
+    if tell is None:
+        return lambda value, _currency: None if value == "" else value
+    return lambda value, currency: None if value is None or value == "" else tell(value, currency)
+
+
+def _telling(info, kind):
+    """How a value that is there becomes a cell; None where it is its own."""
     if "choices" in info:
-        words = gettext(info["choices"].get(value, value))
-        return {"kind": "badge", "label": words, "color": COLORS.get(value)}
+        return lambda value, _currency: {
+            "kind": "badge",
+            "label": said(info["choices"].get(value, value)),
+            "color": COLORS.get(value),
+        }
+    if info.get("money") and kind.scale > 2:  # a price a piece, to its last place
+        return lambda value, currency: {
+            "kind": "money",
+            "label": f"{price(value)} {currency}" if currency else price(value),
+        }
     if info.get("money"):
-        if kind.scale > 2:  # a price a piece, to its last place
-            return {"kind": "money", "label": f"{price(value)} {currency}" if currency else price(value)}
-        return {"kind": "money", "label": money(value, currency)}
-    if isinstance(kind, Exact | Integer):
-        return {"kind": "number", "label": percent(value) if info.get("share") else number(value)}
-    if isinstance(kind, Moment):
-        return {"kind": "date", "label": moment(value)}
-    if isinstance(kind, Date):
-        return {"kind": "date", "label": day(value)}
-    if info.get("format") == "email":
-        return {"kind": "mail", "label": value}
-    if info.get("format") == "phone":
-        return {"kind": "tel", "label": value}
-    return value
+        return lambda value, currency: {"kind": "money", "label": money(value, currency)}
+    for of_kind, name, write in (
+        (Exact | Integer, "number", percent if info.get("share") else number),
+        (Moment, "date", moment),
+        (Date, "date", day),
+    ):
+        if isinstance(kind, of_kind):
+            return lambda value, _currency, name=name, write=write: {"kind": name, "label": write(value)}
+    if (format_ := info.get("format")) in ("email", "phone"):
+        name = {"email": "mail", "phone": "tel"}[format_]
+        return lambda value, _currency: {"kind": name, "label": value}
+    return None
 
 
 def words(value):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from operator import attrgetter
 
 from flask import current_app, g, redirect, request
 from sqlalchemy import Integer, select
@@ -146,8 +147,8 @@ class ListView(PageView):
 
     def _count(self, query, total, is_exact):
         """How many there are in words, with the address that counts on where they were not counted to the end."""
-        most = filters.most_counted(self.model, query)
-        if total <= most or is_exact:
+        most = query.size if total is None else filters.most_counted(self.model, query)
+        if is_exact or (total is not None and total <= most):
             return {"label": number(total), "href": None}
         return {"label": f"{number(most)}+", "href": filtering.address(self, query, count="exact")}
 
@@ -203,7 +204,8 @@ def _teller(model, name):
     """The function from (row, currency) to the cell of this column."""
     column = model.__table__.c[name]
     if not _names_inline(model, name):
-        return lambda row, currency: cells.shown(column, getattr(row, name), currency)
+        tell, value_of = cells.teller(column), attrgetter(name)
+        return lambda row, currency: tell(value_of(row), currency)
     target = cells.target_of(column)
     keys = [(one.key, f"{name}__{one.key}") for one in cells.name_columns(target)]
 

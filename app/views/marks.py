@@ -129,24 +129,35 @@ def _cell(value, lead_href=None):
 def rows(rows, columns):
     """The rows of a list's table: {"href", "cells", "id"}; the first cell opens the row. With "pick" on a row, a box
     to select it stands first."""
-    heads = [
-        (f" {escape(one['align'])}" if one.get("align") in ("end", "center") else "", escape(one["label"]))
-        for one in columns
-    ]
+    heads = [_head_of_cell(one, place == 0) for place, one in enumerate(columns)]
     drawn, select = [], gettext("Select %(name)s", name="%(name)s")  # translated once, said of every row
     for row in rows:
         drawn.append("<tr>")
         if row.get("pick") is not None:
             drawn.append(_box(row, select))
-        for place, (value, (align, label)) in enumerate(zip(row["cells"], heads, strict=True)):
-            look = "lead" if place == 0 else ""
-            none = " none" if value is None or value == "" else ""
-            inside = _cell(value, row["href"] if place == 0 else None)
-            if place == 0 and row.get("is_shared"):
-                inside = f'{inside} {badge(gettext("shared"), "violet")}'
-            drawn.append(f'<td class="{look}{align}{none}" data-label="{label}">{inside}</td>')
+        href = row["href"]
+        for value, (filled, empty) in zip(row["cells"], heads, strict=True):
+            if value is None or value == "":
+                drawn.append(empty)
+            elif href is None and type(value) is str:
+                drawn.append(f"{filled}{_safe(value)}</td>")
+            else:
+                inside = _cell(value, href)
+                if href is not None and row.get("is_shared"):
+                    inside = f"{inside} {badge(gettext('shared'), 'violet')}"
+                drawn.append(f"{filled}{inside}</td>")
+            href = None  # the first cell alone opens the row
         drawn.append("</tr>")
     return Markup("".join(drawn))
+
+
+def _head_of_cell(column, is_first):
+    """How a filled cell of this column begins, and the whole of an empty one."""
+    look = "lead" if is_first else ""
+    align = f" {escape(column['align'])}" if column.get("align") in ("end", "center") else ""
+    label = escape(column["label"])
+    empty = f'<td class="{look}{align} none" data-label="{label}">{_DASH}</td>'
+    return f'<td class="{look}{align}" data-label="{label}">', empty
 
 
 def _box(row, select):

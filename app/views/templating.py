@@ -36,9 +36,24 @@ class Catalogues(Domain):
         return found
 
 
+def _spoken():
+    """The catalogue of the reader's language, by the shortest way: a page asks for it again and again."""
+    return getattr(g.get("_flask_babel"), "babel_translations", None) or get_translations()
+
+
+def said(text):
+    """`gettext` of a text without values, which is looked up once for each language."""
+    return _said_in(_spoken(), text)
+
+
+@lru_cache(maxsize=10_000)
+def _said_in(translations, text):
+    return translations.ugettext(text)
+
+
 def say(text, **values):
     """`_` of the templates: a text in the reader's language, with these values escaped into it."""
-    translations = get_translations()
+    translations = _spoken()
     return _said(translations, text) % values if values else _said_plainly(translations, text)
 
 
