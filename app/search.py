@@ -182,7 +182,7 @@ def newest(session, model, text, *, near=None, departments=None, after=None, is_
 
 @lru_cache(maxsize=512)
 def _walk(entity, shape, many, is_upwards, dialect):
-    """The statement of `newest` for so many departments; kept. Both engines merge the departments as far as is asked."""
+    """The statement of `newest` for so many departments; kept. The departments are merged as far as is asked."""
 
     def ordered(column):
         return column.asc() if is_upwards else column.desc()

@@ -109,7 +109,8 @@ def ensure(engine, rows, say=home.announce):
     is_older = found | {"schema": wanted["schema"]} == wanted
     deed = "upgrade" if is_older else "build"
     say(f"{'Upgrading' if is_older else 'Building'} {rows:,} contacts and what belongs to them on {engine} …")
-    stamp.unlink(missing_ok=True)
+    if not is_older:
+        stamp.unlink(missing_ok=True)
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "bench.data", deed, engine, str(rows)], cwd=BASE, check=True)
     stamp.write_text(json.dumps(wanted))
@@ -124,13 +125,11 @@ def _stamp(rows):
 
 
 def bring_up(engine, rows):
-    """Bring a database of an older schema up to date, and what its planner knows of it."""
+    """Bring a database of an older schema up to date."""
     from app import create_app
     from app.commands.upgrade import upgrade
 
     upgrade(create_app(settings(engine, rows)), say=_silent)
-    with bulk.into(engine, database(rows)) as load:
-        load.finish(TABLES)
 
 
 def build(engine, rows):

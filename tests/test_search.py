@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from app import search
+from app.extensions import db
 from app.models import Company, Contact, Product, SearchEntry
 from tests import factories
 from tests.databases import on_both_engines
@@ -124,3 +125,37 @@ def test_made_anew_the_index_says_the_same(people):
     )
     assert found(people, "muller") == ["Andrey"] and search.near(people, "mullr") == {"mullr": ["muller"]}
     assert not search.is_stale(people)
+
+
+def test_what_many_records_hold_is_found_along_the_entries_newest_first(session, monkeypatch):
+    homes = [factories.department(session, name).id for name in ("Sales", "Support", "Finance")]
+    rows = [
+        factories.make(session, "contact", last_name="Echo", department_id=homes[number % 3])
+        for number in range(60)
+    ]
+    session.flush()
+    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    every = sorted((row.id for row in rows), reverse=True)
+    two = sorted((row.id for row in rows if row.department_id in homes[:2]), reverse=True)
+
+    def asked(**how):
+        return search.newest(session, Contact, "echo", **{"most": 10} | how)
+
+    assert asked() == every[:10]
+    assert asked(after=every[9]) == every[10:20]
+    assert asked(is_upwards=True) == every[:-11:-1]
+    assert asked(departments=tuple(homes[:2])) == two[:10]
+    assert asked(departments=tuple(homes[:2]), after=two[9], is_upwards=True) is None  # nine are left
+    assert asked(most=61) is None
+    assert search.newest(session, Contact, "nobody", most=10) is None
+
+
+def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):
+    here, there = (factories.department(session, name).id for name in ("Sales", "Support"))
+    mine = factories.make(session, "contact", last_name="Echo", department_id=here)
+    factories.make(session, "contact", last_name="Echo", department_id=there)
+    session.flush()
+    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    for few in (search.FEW, -1):
+        monkeypatch.setattr(search, "FEW", few)
+        assert search.found(session, Contact, "echo", departments=(here,), most=10) == [mine.id]

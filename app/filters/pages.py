@@ -358,7 +358,7 @@ def fetch(session, model, query, *what, options=(), exactly=False):
 
 
 def _total(session, model, query, exactly):
-    """How many match. That there are more than are counted stays so for a while: it is not counted anew for each page."""
+    """How many match. That there are more than are counted stays so for a while: no page counts them anew."""
     reach, most = access.reach(query.asker.principal, model), most_counted(model, query)
     is_plain = not query.asks_something and reach.is_exact and reach.shared is None and not exactly
     what = (db.engine.url, model, reach.departments, most)
