@@ -401,8 +401,20 @@ def _soon_found(session, model, query, reach):
     ids = search.newest(session, model, query.words, **how)
     if ids is None or reach.shared is None:
         return ids
-    shared = session.scalars(select(model.id).where(_shared_matching(model, query, reach))).all()
-    return _in_order(query, {*ids, *shared})
+    return _in_order(query, {*ids, *_shared_found(session, model, query, reach, LARGEST_ID)})
+
+
+def _shared_found(session, model, query, reach, most):
+    """The ids of those few that are shared and hold the words."""
+    test, values = search.row_test(model, query.words, dict(query.near))
+    return session.scalars(_shared_tested(model, reach, test), {**values, "most": most}).all()
+
+
+@lru_cache(maxsize=512)
+def _shared_tested(model, reach, test):
+    """The statement of `_shared_found`, kept."""
+    most = bindparam("most", type_=Integer)
+    return select(model.id).where(model.id.in_(reach.shared), test).limit(most)
 
 
 def _few(session, model, query):
@@ -424,8 +436,7 @@ def _found(session, model, query, most):
     how = {"near": dict(query.near), "departments": reach.departments, "most": most + 1}
     found = search.found(session, model, query.words, **how) if reach.departments != () else []
     if reach.shared is not None and len(found) <= most:
-        shared = select(model.id).where(_shared_matching(model, query, reach)).limit(most + 1)
-        found = list({*found, *session.scalars(shared)})
+        found = list({*found, *_shared_found(session, model, query, reach, most + 1)})
     return found
 
 
