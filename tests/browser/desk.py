@@ -52,6 +52,7 @@ class Desk:
     def press(self, name, within=None, status=200):
         """Press a button that sends a form, and wait for the page that answers it."""
         button = (within or self.page.locator("main")).get_by_role("button", name=name, exact=True).first
+        self.page.wait_for_load_state()  # what its scripts do at start is no answer to the button
         self._expect(status)
         with self.page.expect_navigation() as arrival:
             button.click()
@@ -143,7 +144,9 @@ class Desk:
         fact = self.page.locator(".fact").filter(
             has=self.page.locator("dt", has_text=re.compile(f"^{label}$"))
         )
-        return " ".join(fact.locator("dd").inner_text().split())
+        change = fact.locator("dd .value-edit")
+        words = " ".join(fact.locator("dd").inner_text().split())
+        return words.removesuffix(" ".join(change.inner_text().split())).strip() if change.count() else words
 
     # ---- the board
 
@@ -186,6 +189,10 @@ class Desk:
         """What was noticed until now, which is no complaint any more."""
         noticed, self._noticed = self._noticed, []
         return noticed
+
+    def expects(self, status):
+        """An answer of this kind comes next, and is what the test is about."""
+        self._expect(status)
 
     def _expect(self, status):
         if status >= 400:

@@ -182,14 +182,23 @@ def test_a_lost_deal_asks_for_the_reason(desk, javascript):
     deal = add_deal(rep)
     rep.open("/deals/board?owner=me")
     if javascript:
-        with rep.page.expect_navigation():
-            rep.drag(deal, "Lost", status=422)
+        rep.drag(deal, "Lost", status=422)
+        dialog, close = rep.sheet, rep.page.get_by_role("button", name="Close as lost")
+        expect(dialog.get_by_role("heading")).to_contain_text("Lose")
+        rep.expects(422)
+        close.click()
+        expect(dialog.locator(".field-error")).to_be_visible()
+        rep.fill("Why was it lost?", "The lift was too small", within=dialog)
+        close.click()
+        expect(rep.column("Lost").locator("[data-card]").filter(has_text=deal)).to_have_count(1)
+        rep.follow(deal)
+        expect(rep.h1).to_contain_text(deal)
     else:
         rep.move_by_form(deal, "Lost")
-    expect(rep.h1).to_contain_text("Lose")
-    rep.press("Close as lost", status=422)
-    rep.fill("Why was it lost?", "The lift was too small")
-    rep.press("Close as lost")
+        expect(rep.h1).to_contain_text("Lose")
+        rep.press("Close as lost", status=422)
+        rep.fill("Why was it lost?", "The lift was too small")
+        rep.press("Close as lost")
     assert rep.fact("Stage") == "Lost"
     assert rep.fact("Reason for the loss") == "The lift was too small"
 

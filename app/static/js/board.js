@@ -144,7 +144,7 @@ async function save(board, card, list, undo) {
     const answer = await post(card, wish(card, list));
     const said = await answer.json();
     if (answer.ok) return await accept(board, card, list, said);
-    if (answer.status === 409) await reload(board);
+    if (answer.status === 409) board = await reload(board);
     else undo();
     if (said.ask) return ask(board, said.ask); // a page that asks what the move needs
     tell(board, said.message);
@@ -214,9 +214,13 @@ function ask(board, href) {
 async function reload(board) {
   const page = await fetch(location.href, { headers: { Accept: "text/html" } });
   const fresh = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("[data-board]");
-  if (!fresh) return location.reload();
+  if (!fresh) {
+    location.reload();
+    return board;
+  }
   board.replaceWith(fresh);
   start(fresh);
+  return fresh;
 }
 
 function tell(board, message) {

@@ -1,0 +1,128 @@
+"""Real tasks by keyboard alone: nothing here is clicked, and what is not reached by Tab or a shortcut is not reached."""
+
+import re
+from itertools import count
+
+from playwright.sync_api import expect
+
+NUMBER = count(1)
+MOST_STEPS = 80  # how often Tab is pressed in search of something before it counts as out of reach
+FOCUSED = """() => {
+  const one = document.activeElement;
+  return (one?.getAttribute("aria-label") || one?.labels?.[0]?.innerText || one?.innerText || "").trim();
+}"""
+
+
+def tab_to(page, name, *, back=False, most=MOST_STEPS):
+    """Press Tab until the focus stands on what is called like that."""
+    for _ in range(most):
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+        if re.match(rf"{re.escape(name)}(\b|$)", page.evaluate(FOCUSED)):
+            return
+    raise AssertionError(f"“{name}” is out of reach; the focus stands on “{page.evaluate(FOCUSED)}”")
+
+
+def go(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+# --------------------------------------------------------------------------------------------- on sheets and boards
+
+
+def lift(page, title):
+    """Go to a card's grip and lift the card."""
+    tab_to(page, f"Carry “{title}” with the arrow keys", most=600)
+    go(page, "Space")
+    expect(page.locator("[data-board-says]")).to_contain_text(f"“{title}” is lifted: New")
+
+
+def own_deal(rep):
+    """A deal of one's own, in the first column."""
+    deal = f"Lamps by keyboard {next(NUMBER)}"
+    rep.open("/deals/new")
+    rep.page.keyboard.type(deal)
+    go(rep.page, "Enter")
+    expect(rep.h1).to_contain_text(deal)
+    return deal
+
+
+def test_a_contact_is_added_from_anywhere(desk):
+    rep = desk("rep.north").open("/reports/sales")
+    page = rep.page
+    tab_to(page, "Add something new")
+    go(page, "Enter", "Tab")
+    assert page.evaluate(FOCUSED) == "Contact"
+    go(page, "Enter")
+    expect(page.locator("dialog #first_name")).to_be_focused()
+    page.keyboard.type("Nora")
+    go(page, "Tab")
+    page.keyboard.type("Keyes")
+    tab_to(page, "Company")
+    page.keyboard.type("ashworth")
+    expect(page.locator("dialog .ts-dropdown .option", has_text="Ashworth")).to_be_visible()
+    go(page, "Enter")
+    tab_to(page, "E-mail")
+    page.keyboard.type("nora@keyes.example")
+    go(page, "Enter")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator("#flashes")).to_contain_text("“Nora Keyes” was added.")
+    expect(page).to_have_url(re.compile("/reports/sales$"))
+    rep.open("/contacts/?q=Nora Keyes").follow("Keyes")
+    assert rep.fact("Company") == "Ashworth & Daughters Brewery"
+
+
+def test_a_deal_is_moved_and_the_move_is_told(desk):
+    rep = desk("rep.north")
+    deal = own_deal(rep)
+    page = rep.open("/deals/board?owner=me").page
+    lift(page, deal)
+    go(page, "ArrowRight")
+    expect(page.locator("[data-board-says]")).to_contain_text("Qualified")
+    go(page, "Escape")
+    expect(page.locator("[data-board-says]")).to_contain_text(f"“{deal}” is back in New")
+    go(page, "Space", "ArrowRight", "Enter")
+    expect(page.locator("[data-board-says]")).to_contain_text(f"“{deal}” now stands in Qualified")
+    expect(page.locator("#flashes")).to_contain_text(f"“{deal}” moved to “Qualified”.")
+    rep.open("/deals/board?owner=me")
+    expect(rep.column("Qualified").locator("[data-card]").filter(has_text=deal)).to_have_count(1)
+
+
+def test_a_deal_is_lost_with_a_reason(desk):
+    rep = desk("rep.north")
+    deal = own_deal(rep)
+    page = rep.open("/deals/board?owner=me").page
+    lift(page, deal)
+    go(page, *["ArrowRight"] * 5)
+    expect(page.locator("[data-board-says]")).to_contain_text("Lost")
+    rep.expects(422)
+    go(page, "Enter")
+    expect(page.locator("dialog #lost_reason")).to_be_focused()
+    page.keyboard.type("Price")
+    go(page, "Enter")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(rep.column("Lost").locator("[data-card]").filter(has_text=deal)).to_have_count(1)
+    expect(page.locator("#flashes")).to_contain_text(f"“{deal}” is lost.")
+
+
+def test_an_invoice_is_issued(desk):
+    finance = desk("finance").open("/invoices/")
+    page = finance.page
+    draft = page.locator("tbody .row-link", has_text="#").first.get_attribute("href")
+    finance.open(draft)
+    tab_to(page, "Issue")
+    go(page, "Enter")
+    expect(page.locator("#flashes")).to_contain_text("Issued as")
+    expect(finance.h1).to_contain_text("INV-")
+
+
+def test_a_ticket_is_answered(desk):
+    agent = desk("agent").open("/tickets/")
+    page = agent.page
+    agent.open(page.locator("tbody .row-link").first.get_attribute("href"))
+    tab_to(page, "Write to the customer")
+    page.keyboard.type("Please turn it off and on again.")
+    tab_to(page, "Send")
+    go(page, "Enter")
+    agent.sees("Please turn it off and on again.")
+    expect(page.locator("textarea")).to_have_value("")
