@@ -212,7 +212,7 @@ def _send_empty(page, link, size, outcome):
 # What opens: (where it stands among its kind, what it is known by on other pages).
 FOLDS = r"""() => [...document.querySelectorAll("details:not([open])")].map((one, at) => {
   one.dataset.at = at;
-  return [at, `${one.className} ${one.querySelector("summary").textContent.trim().replace(/“[^”]*”|\d+/g, "")}`];
+  return [at, `${one.className} ${one.querySelector("summary").textContent.trim().replace(/[“„«][^”“»]*[”“»]|\d+/g, "")}`];
 })"""
 DIALOGS = """() => [...document.querySelectorAll("dialog")].map((one, at) => {
   one.dataset.at = at;
