@@ -51,7 +51,7 @@ class Size:
 
 
 # The quick size looks at some pages in two ways that between them have both themes and both widths.
-FULL, QUICK = Size(), Size(who=("rep.north",), pages=5, faces=(("light", 1280), ("dark", 360)))
+FULL, QUICK = Size(), Size(who=("rep.north",), pages=3, faces=(("light", 1280), ("dark", 360)))
 
 
 @dataclass
