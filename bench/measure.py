@@ -176,7 +176,7 @@ class Server:
         try:
             connection.request("GET", self.path)
             return connection.getresponse().status < 500
-        except (ConnectionError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException):  # not there yet, or too slow while others keep the machine busy
             return False
         finally:
             connection.close()
