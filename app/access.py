@@ -350,6 +350,11 @@ class Principal:
         """Statement -> (it with this principal's conditions, their tables), for those statements that are kept."""
         return WeakKeyDictionary()
 
+    @cached_property
+    def views(self):
+        """Entity -> the saved views that he may use: asked once, and anew when any view has changed."""
+        return {}
+
     def options_for(self, tables):
         """The loader criteria that a statement over these scoped tables needs."""
         return tuple(option for name in sorted(tables) if (option := self.sight_of(name)) is not None)

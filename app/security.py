@@ -33,6 +33,7 @@ from app.models import (
     Membership,
     PasswordLink,
     Preference,
+    SavedView,
     Share,
     Staff,
 )
@@ -287,8 +288,8 @@ def grant_from(said):
     )
 
 
-# What tells of rights: any change of it makes every principal anew.
-OF_RIGHTS = (Membership, Deputy, Share, ComposedRole, Department)
+# What tells of rights, and what principals keep at hand: any change of it makes every principal anew.
+OF_RIGHTS = (Membership, Deputy, Share, ComposedRole, Department, SavedView)
 
 
 @event.listens_for(Session, "after_flush")

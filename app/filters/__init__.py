@@ -6,6 +6,7 @@ views ask with.
 - `pages` reads a whole URL and fetches a page.
 """
 
+from app.filters.beside import beside
 from app.filters.conditions import Asker
 from app.filters.fields import LARGEST_ID, OPERATORS_OF, coerce, natural, resolve
 from app.filters.language import (
@@ -56,6 +57,7 @@ __all__ = [
     "Page",
     "Query",
     "Related",
+    "beside",
     "coerce",
     "conditions",
     "count",

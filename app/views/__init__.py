@@ -26,11 +26,14 @@ from app.views.imports import ImportView
 from app.views.invoices import InvoiceView, PaymentView
 from app.views.jobs import JobView
 from app.views.members import DeputyView, MembershipView
+from app.views.more import MoreView, ShortcutView
 from app.views.notifications import NotificationView
 from app.views.openid import OpenIdView
+from app.views.palette import PaletteView
 from app.views.reads import ReadView
 from app.views.reports import ReportView
 from app.views.roles import RoleView
+from app.views.saved_views import SavedViewView
 from app.views.second_factors import SecondFactorView, SecondStepView
 from app.views.settings import (
     DepartmentView,
@@ -56,54 +59,57 @@ class Entry(NamedTuple):
     icon: str
     path: str
     verb: str = "see"
+    key: str = ""  # g and this key go there
+    yields: bool = False  # stands below, where the menu would be too long
 
 
+MOST_ON_MENU = 8
 MENU = [
-    Entry(CompanyView, N_("Companies"), "building", "/companies/"),
-    Entry(ContactView, N_("Contacts"), "users", "/contacts/"),
-    Entry(DealView, N_("Deals"), "briefcase", "/deals/board"),
-    Entry(ActivityView, N_("Activities"), "checkbox", "/activities/"),
-    Entry(TicketView, N_("Tickets"), "headset", "/tickets/board"),
-    Entry(CampaignView, N_("Campaigns"), "speakerphone", "/campaigns/"),
-    Entry(InvoiceView, N_("Invoices"), "file-invoice", "/invoices/"),
-    Entry(ReportView, N_("Reports"), "chart-bar", "/reports/sales"),
+    Entry(CompanyView, N_("Companies"), "building", "/companies/", key="c"),
+    Entry(ContactView, N_("Contacts"), "users", "/contacts/", key="p"),
+    Entry(DealView, N_("Deals"), "briefcase", "/deals/board", key="d"),
+    Entry(ActivityView, N_("Activities"), "checkbox", "/activities/", key="a", yields=True),
+    Entry(TicketView, N_("Tickets"), "headset", "/tickets/board", key="t"),
+    Entry(CampaignView, N_("Campaigns"), "speakerphone", "/campaigns/", key="m"),
+    Entry(InvoiceView, N_("Invoices"), "file-invoice", "/invoices/", key="i"),
+    Entry(ReportView, N_("Reports"), "chart-bar", "/reports/sales", key="r"),
 ]
-MENU_MORE = [
-    Entry(ProductView, N_("Products"), "package", "/products/"),
-    Entry(PaymentView, N_("Payments"), "cash", "/payments/"),
-    Entry(TagView, N_("Tags"), "tag", "/tags/", "edit"),
-    Entry(TaxRateView, N_("Tax rates"), "percentage", "/tax-rates/", "edit"),
-    Entry(PipelineView, N_("Pipelines"), "git-branch", "/pipelines/", "edit"),
-    Entry(StageView, N_("Stages"), "columns", "/stages/", "edit"),
-    Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
-    Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
-    Entry(MembershipView, N_("Members"), "users", "/memberships/", "edit"),
-    Entry(RoleView, N_("Roles"), "lock", "/roles/"),
-    Entry(WhyView, N_("Who may see it"), "eye", "/why/", "edit"),
-    Entry(SignInsView, N_("Sign-in"), "lock", "/sign-ins/"),
-    Entry(GroupMappingView, N_("Group mappings"), "sitemap", "/group-mappings/"),
-    Entry(CustomFieldView, N_("Custom fields"), "clipboard-list", "/custom-fields/", "edit"),
-    Entry(DuplicateView, N_("Duplicates"), "copy", "/duplicates/"),
-    Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
-    Entry(ChangeView, N_("Changes"), "history", "/changes/"),
-    Entry(TrashView, N_("Trash"), "trash", "/trash/"),
-    Entry(ApprovalView, N_("Approvals"), "circle-check", "/approvals/"),
-    Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
-]
+# What is needed less often, in the groups of the page “More”.
+MORE = {
+    N_("What is sold"): [
+        Entry(ProductView, N_("Products"), "package", "/products/"),
+        Entry(PaymentView, N_("Payments"), "cash", "/payments/"),
+        Entry(TaxRateView, N_("Tax rates"), "percentage", "/tax-rates/", "edit"),
+    ],
+    N_("How work goes"): [
+        Entry(PipelineView, N_("Pipelines"), "git-branch", "/pipelines/", "edit"),
+        Entry(StageView, N_("Stages"), "columns", "/stages/", "edit"),
+        Entry(TagView, N_("Tags"), "tag", "/tags/", "edit"),
+        Entry(CustomFieldView, N_("Custom fields"), "clipboard-list", "/custom-fields/", "edit"),
+    ],
+    N_("People and rights"): [
+        Entry(DepartmentView, N_("Departments"), "sitemap", "/departments/"),
+        Entry(StaffView, N_("Staff"), "user-circle", "/staff/"),
+        Entry(MembershipView, N_("Members"), "users", "/memberships/", "edit"),
+        Entry(RoleView, N_("Roles"), "lock", "/roles/"),
+        Entry(WhyView, N_("Who may see it"), "eye", "/why/", "edit"),
+        Entry(SignInsView, N_("Sign-in"), "lock", "/sign-ins/"),
+        Entry(GroupMappingView, N_("Group mappings"), "sitemap", "/group-mappings/"),
+        Entry(ApprovalView, N_("Approvals"), "circle-check", "/approvals/"),
+    ],
+    N_("Records"): [
+        Entry(DuplicateView, N_("Duplicates"), "copy", "/duplicates/"),
+        Entry(JobView, N_("Jobs"), "clock", "/jobs/"),
+        Entry(ChangeView, N_("Changes"), "history", "/changes/"),
+        Entry(TrashView, N_("Trash"), "trash", "/trash/"),
+        Entry(ReadView, N_("Reads and exports"), "eye", "/reads/"),
+    ],
+}
+MENU_MORE = [entry for entries in MORE.values() for entry in entries]
 # Reached from the mark and the bell in the corners, from one's own name, from a colleague's sheet, and by programs.
 OFF_MENU = [
-    *(
-        HomeView,
-        HandOverView,
-        ImportView,
-        DeputyView,
-        OwnAccountView,
-        AccountView,
-        SecondFactorView,
-        ApiKeyView,
-    ),
-    NotificationView,
-    StyleguideView,
+    *(HomeView, HandOverView, ImportView, DeputyView, OwnAccountView, AccountView, SecondFactorView, ApiKeyView),
+    *(NotificationView, SavedViewView, PaletteView, MoreView, ShortcutView, StyleguideView),
 ]
 # Open to whoever is not signed in yet.
 DOORS = [SignIn, SecurityApi, ForgottenView, SecondStepView, OpenIdView]
@@ -137,7 +143,7 @@ def _shared():
         "unread": login.unread if (login := g.get("login")) else 0,
         "lang": lang,
         "quick": _quick(principal) if principal else None,
-        "site_map": _site_map(*_menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
+        "site_map": _site_map(*menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }
 
 
@@ -154,35 +160,44 @@ def _quick(principal):
     ]
 
 
-def _menus(principal):
-    """The entries that the principal may see: of the menu, and of what stands below it."""
-    return tuple(
-        tuple(
-            entry
-            for entry in entries
-            if principal.may(entry.verb, entry.view.entity or entry.view.model.__tablename__)
-        )
+@lru_cache(maxsize=1024)
+def menus(principal):
+    """The entries that the principal may see: on the menu, and below it. No more than `MOST_ON_MENU` stand on it."""
+    menu, more = (
+        [one for one in entries if principal.may(one.verb, one.view.entity or one.view.model.__tablename__)]
         for entries in (MENU, MENU_MORE)
     )
+    if more and len(menu) >= MOST_ON_MENU:
+        below = [one for one in menu if one.yields]
+        menu, more = [one for one in menu if not one.yields], [*below, *more]
+    return tuple(menu), tuple(more)
+
+
+def off_menu(principal):
+    """What the principal may see below the menu, as (title, entries)."""
+    _, more = menus(principal)
+    groups = [(gettext("Work"), [one for one in more if one in MENU])]
+    groups += [(gettext(title), [one for one in entries if one in more]) for title, entries in MORE.items()]
+    return [(title, entries) for title, entries in groups if entries]
 
 
 @lru_cache(maxsize=1024)
-def _site_map(menu, menu_more, section, _lang):
+def _site_map(menu, more, section, _lang):
     """The site map drawn: the same for all who see these entries and read this language, in a section of the pages."""
     navigation = current_app.jinja_env.get_template("components/navigation.html").module.navigation
-    drawn = (
-        [
-            {
-                "label": gettext(entry.label),
-                "icon": entry.icon,
-                "href": entry.path,
-                "active": entry.path.split("/")[1] == section,
-            }
-            for entry in entries
-        ]
-        for entries in (menu, menu_more)
-    )
-    return navigation(*drawn)
+    drawn = [
+        {
+            "label": gettext(entry.label),
+            "icon": entry.icon,
+            "href": entry.path,
+            "active": entry.path.split("/")[1] == section,
+            "shortcut": f"g {entry.key}" if entry.key else "",
+        }
+        for entry in menu
+    ]
+    is_below = section == "settings" or any(entry.path.split("/")[1] == section for entry in more)
+    rest = {"label": gettext("More"), "icon": "dots", "href": "/settings/", "active": is_below}
+    return navigation(drawn, rest if more else None)
 
 
 CONTENT_SECURITY_POLICY = (

@@ -126,7 +126,7 @@ class BulkRoutes:
             return self.model is Contact and may
         return deed != "assign" or hasattr(self.model, "owner_id")
 
-    def bulk_bar(self, rows):
+    def bulk_bar(self, rows, count=None, has_more=False):
         """What the list page needs to offer bulk work on these rows; each of them gets its box then."""
         deeds = self.bulk_deeds()
         if not deeds or not rows:
@@ -141,6 +141,9 @@ class BulkRoutes:
             ],
             "deeds": deeds,
             "which": [(key, gettext(words)) for key, words in WHICH.items()],
+            "has_more": has_more,
+            "select_all": gettext("Select all %(number)s that match", number=count),
+            "all_told": gettext("All %(number)s that match are selected", number=count),
         }
 
     # ---- the pages

@@ -3,6 +3,7 @@
 import csv
 from datetime import UTC, datetime, time, timedelta
 from io import StringIO
+from urllib.parse import urlsplit
 
 from flask import abort, current_app, flash, g, redirect, request
 from flask_babel import force_locale, gettext, ngettext
@@ -14,7 +15,7 @@ from app.exchange.formulas import disarmed
 from app.extensions import N_, Session, db
 from app.models import ENTITIES, Change, ChangeSet, Staff
 from app.views import cells, history
-from app.views.base import PageView, allows, expose
+from app.views.base import PageView, allows, expose, safe_target
 from app.views.reading import day, moment
 
 SETS_SHOWN, CHANGES_SHOWN, LEFT_SHOWN = 25, 50, 200
@@ -157,6 +158,8 @@ class ChangeView(PageView):
             )
             only = f"?only={root[0]}.{root[1]}" if root else ""
             return redirect(f"{self.route_base}/{change_set.id}/undo{only}")
+        if back := request.form.get("next"):
+            return redirect(_on_from(back))
         return redirect(f"{self.route_base}/{undone.change_set_id or change_set.id}")
 
     def find(self, pk):
@@ -165,6 +168,12 @@ class ChangeView(PageView):
         if change_set is None:
             abort(404)
         return change_set
+
+
+def _on_from(text):
+    """Where the page is on which somebody pressed “Undo”, of which a script has only the whole address."""
+    parts = urlsplit(text) if text.startswith(request.host_url) else None
+    return safe_target(f"{parts.path}?{parts.query}" if parts else text)
 
 
 class TrashView(PageView):

@@ -103,7 +103,8 @@ class ExportRoutes:
         """What the list page needs to offer its export, drawn; None where there is nothing to export."""
         if not g.principal.may("export", self.entity):
             return None
-        hidden = filters.parameters_of(self.query_from(request.args)) if hidden is None else hidden
+        if hidden is None:
+            hidden = [*filters.parameters_of(self.query_from(request.args)), *self.look().parameters]
         is_of_contacts = self.model is Contact
         return _menu(f"{self.route_base}/export", tuple(hidden), is_of_contacts, str(get_locale() or "en"))
 

@@ -50,8 +50,15 @@ def address(view, query, **more):
     said = [pair for pair in filters.parameters_of(query) if pair != ("sort", _usual_sort(view, query))]
     if query.size != filters.PAGE_SIZES[1]:
         said.append(("size", str(query.size)))
+    said += look_kept(view)
     said += [(name, value) for name, value in more.items() if value is not None]
     return f"{view.route_base}/?{urlencode(said)}" if said else f"{view.route_base}/"
+
+
+def look_kept(view):
+    """The look of the list as parameters that a form takes along."""
+    look = view.look()
+    return [*look.parameters, *([("view", look.view)] if look.view else [])]
 
 
 def _usual_sort(view, query):
@@ -198,7 +205,7 @@ def panel(view, query, args):
     path = args.get(COLUMN, "")
     shown = {
         "action": f"{view.route_base}/",
-        "keep": [pair for pair in filters.parameters_of(query)] + [(PANEL, "open")],
+        "keep": [*filters.parameters_of(query), *look_kept(view), (PANEL, "open")],
         "shut": address(view, query),
     }
     if not path:

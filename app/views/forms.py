@@ -319,12 +319,12 @@ def _field(model, column):
         raise TypeError(f"{column}: moments are stamped, not typed")
     if isinstance(kind, Text):
         checks += [Length(max=values.LONGEST_PROSE), storable]
-        return TextAreaField(validators=checks, filters=[_tidy], **settings)
+        return TextAreaField(validators=checks, filters=[tidy], **settings)
     checks += [Length(max=kind.length), storable, *_FORMATS.get(info.get("format"), ())]
     if info.get("currency"):
         checks.append(_currency_code)
     return StringField(
-        validators=checks, filters=[_one_line, _tidy], render_kw={"maxlength": kind.length}, **settings
+        validators=checks, filters=[_one_line, tidy], render_kw={"maxlength": kind.length}, **settings
     )
 
 
@@ -341,7 +341,8 @@ def _one_line(text):
     return values.one_line(text) if isinstance(text, str) else text
 
 
-def _tidy(text):
+def tidy(text):
+    """Without blanks around it; None for nothing."""
     text = text.strip() if isinstance(text, str) else text
     return text or None
 

@@ -15,12 +15,21 @@ from app.models import Exact
 from app.rules import asking, custom_fields
 from app.views import cells, custom_values, filtering
 from app.views.base import PageView, allows, expose
+from app.views.looks import LookRoutes
 from app.views.reading import number, today
 
 MOST_CUSTOM = 4  # custom fields that a list shows; the sheet shows all
 
 
-class ListView(PageView):
+_LISTS = {}
+
+
+def view_of_list(entity):
+    """The registered list of this kind of record, or None."""
+    return _LISTS.get(entity)
+
+
+class ListView(LookRoutes, PageView):
     """The list of one entity, from its model; `RecordView` adds what can be done with one row."""
 
     model = None
@@ -30,11 +39,17 @@ class ListView(PageView):
     filter_columns = ()
     default_sort = "-id"
 
+    def __init__(self):
+        super().__init__()
+        _LISTS[self.entity or self.model.__tablename__] = self
+
     @expose("/")
     @allows("see")
     def list(self):
+        if begins := self.begins_with():
+            return redirect(begins)
         query = self.query_from(request.args)
-        if added := filtering.step(self, query, request.args):
+        if added := filtering.step(self, query, request.args) or self.look_chosen(query):
             return redirect(added)
         is_exact = request.args.get("count") == "exact"
         found = filters.fetch(db.session, self.model, query, *self._what(query), exactly=is_exact)
@@ -49,11 +64,14 @@ class ListView(PageView):
             }
             for row, shown in zip(found.rows, cells_of, strict=True)
         ]
+        heads, editable = self._heads(query), self.columns_edited()
+        for head in heads:
+            head["edits"] = head["key"] in editable
         next_row = filters.cursor_after(found.rows[-1], query) if found.has_more else None
         return self.page(
             "records/list.html",
             query=query,
-            columns=self._heads(query),
+            columns=heads,
             rows=rows,
             total=found.total,
             count=self._count(query, found.total, is_exact),
@@ -63,7 +81,15 @@ class ListView(PageView):
             panel=filtering.panel(self, query, request.args),
             panel_href=filtering.address(self, query, filters="open"),
             chips=filtering.chips(self, query),
-            keep=[pair for pair in filters.parameters_of(query) if pair[0] not in ("q", "sort")],
+            keep=[
+                *(pair for pair in filters.parameters_of(query) if pair[0] not in ("q", "sort")),
+                *filtering.look_kept(self),
+            ],
+            look_panel=self.look_panel(query),
+            look_href=filtering.address(self, query, look="open"),
+            views=self.views_shown(query),
+            is_dense=self.is_dense(),
+            editable=bool(editable),
             may_add=self.may_add(),
             sealed=self.sealed_on_list(query, found),
             **self.list_context(),
@@ -88,13 +114,13 @@ class ListView(PageView):
         """What is told of records beyond the reader's reach (`views/sealed.py`); of most kinds, nothing."""
         return None
 
+    def columns_edited(self):
+        """The columns whose values the reader may change in the list itself."""
+        return frozenset()
+
     def may_add(self):
         """Whether the list offers to add a row."""
         return g.principal.may("add", self.entity)
-
-    def shown_columns(self):
-        """The columns of the list that its reader may be shown."""
-        return access.shown(g.principal, self.entity, self.list_columns)
 
     # ---- the parts of the page
 
@@ -130,7 +156,7 @@ class ListView(PageView):
 
     def _custom_fields(self):
         """The firm's own fields that the list shows, behind the columns of the house."""
-        return custom_values.fields_for(self.entity)[:MOST_CUSTOM]
+        return self.shown_custom(MOST_CUSTOM)
 
     def _cells(self, rows):
         """The cells of each row; the first opens the record, so it is never empty."""

@@ -21,10 +21,12 @@ from app.views.reading import moment, today
 def flash_undoable(sentence):
     """Say what was done, with the way to take it back; call it before the commit, which ends the change set."""
     db.session.flush()
+    category = "success"
     if g.principal.may("undo", "change_set"):
+        category = f"undo-{ledger.change_set_id(db.session())}"
         href = f"/changes/{ledger.change_set_id(db.session())}/undo"
-        sentence = Markup('{} <a href="{}">{}</a>').format(sentence, href, gettext("Undo"))
-    flash(sentence, "success")
+        sentence = Markup('{} <a href="{}">{}</a>').format(sentence, href, gettext("Look closer"))
+    flash(sentence, category)
 
 
 class PastRoutes:

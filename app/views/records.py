@@ -251,6 +251,7 @@ class RecordView(
         if "tag_strip" not in shown:
             shown["tag_strip"] = self.tag_strip(row)
         shown["shares_box"] = self.shares_box(row)
+        shown["beside"] = self.beside_hrefs(row)
         shown["files_box"] = self.files_box(row, error=shown.pop("file_error", None))
         if shown.pop("has_story", False):
             shown |= timeline.of(row, self.path(row), shown["files_box"])

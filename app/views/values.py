@@ -1,9 +1,10 @@
 """One value of a record, changed where it stands: a cell of a list, a fact of a sheet, or on a page of its own."""
 
-from flask import abort, flash, redirect, request
+from flask import abort, flash, g, redirect, request
 from flask_babel import gettext
 from sqlalchemy.orm.exc import StaleDataError
 
+from app import access
 from app.extensions import db
 from app.past import with_custom
 from app.rules import RuleBroken, custom_fields
@@ -55,6 +56,13 @@ class ValueRoutes:
     def values_to_edit(self, row):
         """The columns and custom fields of this row that the reader may change one by one."""
         return self._restorable(row) if self.edits_values else set()
+
+    def columns_edited(self):
+        """The columns whose values the reader may change in the list itself, of some row at least."""
+        if not self.edits_values or self.is_edited_by_deeds or not g.principal.may("edit", self.entity):
+            return frozenset()
+        own = {one.key for one in custom_values.fields_for(self.entity)}
+        return own | set(access.writable(g.principal, self.entity, self.form_columns()))
 
     def value_path(self, row, name):
         """Where this value is changed."""

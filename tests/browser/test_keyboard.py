@@ -1,4 +1,4 @@
-"""Real tasks by keyboard alone: nothing is clicked, and what is not reached by Tab or a shortcut is not reached."""
+"""Real tasks by keyboard alone: nothing is clicked; what no Tab and no shortcut reaches is out of reach."""
 
 import re
 from itertools import count
@@ -124,3 +124,91 @@ def test_a_ticket_is_answered(desk):
     tab_to(page, "Send")
     go(page, "Enter")
     agent.sees("Please turn it off and on again.")
+
+
+# --------------------------------------------------------------------------------------------- on lists
+
+
+def test_a_company_is_found_by_a_misspelt_name(desk):
+    rep = desk("rep.north").open("/")
+    go(rep.page, "Control+k")
+    expect(rep.page.get_by_role("searchbox", name="Search, do, go")).to_be_focused()
+    rep.page.keyboard.type("Ashwarth")
+    expect(rep.page.locator(".found-row", has_text="Ashworth & Daughters Brewery")).to_be_visible()
+    go(rep.page, "Enter")
+    expect(rep.h1).to_have_text("Ashworth & Daughters Brewery")
+    go(rep.page, "g", "d")
+    expect(rep.page).to_have_url(re.compile("/deals/board$"))
+
+
+def test_a_cell_of_a_list_is_changed_where_it_stands(desk):
+    rep = desk("rep.north").open("/companies/?sort=-name")
+    page = rep.page
+    go(page, "j", "j")
+    name = page.evaluate(FOCUSED)
+    go(page, "e")
+    field = page.locator("td .value-form input[name=name]")
+    expect(field).to_be_focused()
+    page.keyboard.type("Never kept")
+    go(page, "Escape")
+    expect(page.locator(".row-link:focus")).to_have_text(name)
+    go(page, "e")
+    expect(field).to_be_focused()
+    page.keyboard.type(f"{name} & Sons")
+    go(page, "Tab")  # saves, and goes on to the next value of the row
+    expect(page.locator("td .value-form select[name=kind]")).to_be_focused()
+    go(page, "Escape", "F5")
+    expect(page.locator(".row-link", has_text=f"{name} & Sons")).to_be_visible()
+
+
+def test_a_list_is_filtered_and_kept_as_a_view(desk):
+    rep = desk("rep.north").open("/contacts/")
+    page = rep.page
+    go(page, "f")
+    expect(page.get_by_label("Filter by")).to_be_visible()
+    tab_to(page, "Filter by")
+    page.keyboard.type("City")
+    tab_to(page, "Next")
+    go(page, "Enter")
+    expect(page.get_by_label("Value")).to_be_visible()
+    tab_to(page, "Value")
+    page.keyboard.type("Leeds")
+    go(page, "Enter")
+    expect(page.locator(".chip")).to_contain_text("Leeds")
+    tab_to(page, "Save view")
+    go(page, "Enter")
+    expect(page.get_by_label("For whom")).to_be_visible()
+    tab_to(page, "Name")
+    page.keyboard.type("Leeds")
+    go(page, "Enter")
+    expect(page.locator(".views [aria-current]")).to_have_text("Leeds")
+    tab_to(page, "Remove filter")
+    go(page, "Enter")
+    expect(page.locator(".views [aria-current]")).to_have_text("Leeds, changed")
+
+
+def test_a_deletion_is_taken_back(desk):
+    rep = desk("rep.north").open("/activities/?kind.is=note")
+    page = rep.page
+    go(page, "j", "Enter")
+    expect(page.locator(".beside")).to_be_visible()
+    name = rep.h1.inner_text().strip()
+    tab_to(page, "Delete")
+    go(page, "Enter")
+    tab_to(page, f"Delete “{name}”")
+    go(page, "Enter")
+    expect(page.locator("#flashes")).to_contain_text(f"“{name}” was deleted.")
+    go(page, "z")
+    expect(page.locator("#flashes")).to_contain_text("1 row was put back.")
+
+
+def test_who_has_switched_shortcuts_off_keeps_those_with_ctrl(desk):
+    rep = desk("rep.south").open("/account/preferences")
+    page = rep.page
+    tab_to(page, "Shortcuts on the keyboard")
+    go(page, "Space", "Enter")
+    expect(page.locator("html")).to_have_attribute("data-no-shortcuts", "")
+    go(page, "g", "d", "?")
+    expect(page).to_have_url(re.compile("/account/preferences$"))
+    go(page, "Control+k")
+    expect(page.locator("#palette")).to_be_visible()

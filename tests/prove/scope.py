@@ -759,7 +759,10 @@ class Audit:
         view = VIEWS.get(rule.endpoint.split(".")[0])
         if rule.arguments - {"pk", "file_id", "name"}:
             raise AuditFailed(f"{rule.rule}: the audit does not know what to put into it")
-        if rule.arguments:
+        if rule.arguments and model_of(view) is None:  # what the door keeps of a person: the first rows there are
+            for key in (1, 2, 3):
+                self.open(rule.rule.replace("<int:pk>", str(key)))
+        elif rule.arguments:
             self._records(rule, model_of(view))
         else:
             self._pages(rule, view)
