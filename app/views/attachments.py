@@ -66,21 +66,21 @@ class AttachmentRoutes:
             return self.sheet(self.find(pk), status=422, file_error=" ".join(problems))
         return {"ok": True} if wants_json() else redirect(f"{self.path(row)}#files")
 
-    @expose("/<int:pk>/files/<int:file_pk>")
+    @expose("/<int:pk>/files/<int:attachment_id>")
     @allows("see")
-    def download(self, pk, file_pk):
-        file = self._file_on(self.find(pk), file_pk)
+    def download(self, pk, attachment_id):
+        file = self._file_on(self.find(pk), attachment_id)
         path = blobs.path_of(blobs.folder_in(current_app.config["SETTINGS"].FOYER_HOME), file.sha256)
         if not path.is_file():
             current_app.logger.error("the bytes of attachment %s are not there", file.id)
             abort(404)
         return handed_out(path, file)
 
-    @expose("/<int:pk>/files/<int:file_pk>/delete", methods=["POST"])
+    @expose("/<int:pk>/files/<int:attachment_id>/delete", methods=["POST"])
     @allows("edit")
-    def take_file_off(self, pk, file_pk):
+    def take_file_off(self, pk, attachment_id):
         row = self.find(pk)
-        file = self._file_on(row, file_pk)
+        file = self._file_on(row, attachment_id)
         name = file.name
         attachments.take_off(db.session(), file)
         flash_undoable(gettext("“%(name)s” was taken off.", name=name))

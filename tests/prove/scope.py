@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
+from io import BytesIO
 from itertools import count, pairwise, product
 from urllib.parse import unquote
 
@@ -25,7 +26,7 @@ from babel.numbers import format_currency
 from flask_appbuilder.models.sqla import Model
 from sqlalchemy import String
 
-from app import access, models, security
+from app import access, blobs, models, security
 from app.documents.invoice import draw, invoice_html
 from app.models import ENTITIES, INDEX_TABLES, PRIVATE_TABLES, SECURITY_TABLES
 from app.views import APIS, MENU, MENU_MORE, OFF_MENU
@@ -449,15 +450,19 @@ class World:
 
     def _external_keys(self):
         for (table, name), keys in list(self.made.items()):
-            if table not in ("company", "contact", "deal", "ticket", "campaign", "invoice"):
+            if table not in MAIN:
                 continue
             for key in keys:
                 with self._system() as session:
-                    row = self.canaries.row(models.ExternalKey, entity=table, record_id=key)
-                    self._add(session, name, row)
-                    file = {"media_type": "text/plain", "size": 1, "sha256": "0" * 64}
-                    row = self.canaries.row(models.Attachment, entity=table, record_id=key, **file)
-                    self._add(session, name, row)
+                    self._add(session, name, self._attachment(table, key))
+                    if table != "activity":
+                        self._add(session, name, self.canaries.row(models.ExternalKey, entity=table, record_id=key))
+
+    def _attachment(self, table, key):
+        folder = blobs.folder_in(self.app.config["SETTINGS"].FOYER_HOME)
+        kept = blobs.keep(folder, BytesIO(f"{table} {key}".encode()), most=100)
+        file = {"media_type": "text/plain", "size": kept.size, "sha256": kept.sha256}
+        return self.canaries.row(models.Attachment, entity=table, record_id=key, **file)
 
     def _tags_and_pairs(self):
         """A tag on every record, and pairs within and across departments that look alike."""
@@ -619,7 +624,7 @@ def model_of(view):
 
 BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows are no rows of the table
 # Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over.
-NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value")
+NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".search_related")
 PAGE = 10  # rows a list page: small enough that lists have a next one
 
 
@@ -757,7 +762,7 @@ class Audit:
 
     def _walk_rule(self, rule):
         view = VIEWS.get(rule.endpoint.split(".")[0])
-        if rule.arguments - {"pk", "file_id", "name"}:
+        if rule.arguments - {"pk", "file_id", "attachment_id", "name"}:
             raise AuditFailed(f"{rule.rule}: the audit does not know what to put into it")
         if rule.arguments and model_of(view) is None:  # what the door keeps of a person: the first rows there are
             for key in (1, 2, 3):
@@ -869,10 +874,17 @@ class Audit:
             url = rule.rule.replace("<int:pk>", str(key))
             if "<name>" in url:
                 names = [column.name for column in model.__table__.c]
+                if rule.endpoint.endswith(".search_related"):
+                    names = VIEWS[rule.endpoint.split(".")[0]].related
                 url = url.replace("<name>", names[turn % len(names)])
             if "<int:file_id>" in url:
                 files = self.ask(f"SELECT id FROM job_file WHERE job_id = {int(key)} ORDER BY id LIMIT 1")
                 url = url.replace("<int:file_id>", str(files[0][0] if files else 1))
+            if "<int:attachment_id>" in url:
+                files = self.ask(
+                    f"SELECT id FROM attachment WHERE entity = '{table}' AND record_id = {int(key)} ORDER BY id LIMIT 1"
+                )
+                url = url.replace("<int:attachment_id>", str(files[0][0] if files else 1))
             page = self.open(url)
             if table not in self.visible_now:
                 continue
