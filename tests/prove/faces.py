@@ -212,7 +212,8 @@ def _send_empty(page, link, size, outcome):
 # What opens: (where it stands among its kind, what it is known by on other pages).
 FOLDS = r"""() => [...document.querySelectorAll("details:not([open])")].map((one, at) => {
   one.dataset.at = at;
-  return [at, `${one.className} ${one.querySelector("summary").textContent.trim().replace(/[“„«][^”“»]*[”“»]|\d+/g, "")}`];
+  const words = one.querySelector("summary").textContent.trim();
+  return [at, `${one.className} ${words.replace(/[“„«][^”“»]*[”“»]|\d+/g, "")}`];
 })"""
 DIALOGS = """() => [...document.querySelectorAll("dialog")].map((one, at) => {
   one.dataset.at = at;
@@ -232,17 +233,19 @@ def _unfold(page, link, size, outcome, seen):
                 continue
             seen.opened.add(name)
             outcome.opened.append(f"{link}: {name}")
-            one = page.locator(f'{kind}[data-at="{at}"]')
+            where = f'{kind}[data-at="{at}"]'
+            one = page.locator(where)
             one.evaluate(opens)
-            _look(page, f"{link}, opened {name!r}", size, outcome)
+            _look(page, f"{link}, opened {name!r}", size, outcome, within=where)
             one.evaluate(closes)
 
 
-def _look(page, name, size, outcome):
+def _look(page, name, size, outcome, within="html"):
+    """Look at a page in every way, or at what has opened above it: the page below has been looked at by itself."""
     for theme, width in size.faces:
         page.set_viewport_size({"width": width, "height": 900 if width > 500 else 740})
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        found = _violations(page)
+        found = _violations(page, within)
         outcome.axe = found["testEngine"]["version"]
         outcome.faces += 1
         print(
@@ -258,11 +261,13 @@ def _look(page, name, size, outcome):
             outcome.too_wide.append(f"{name}, {theme}: {wide[:3]}")
 
 
-def _violations(page):
+def _violations(page, within):
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     options = {"runOnly": list(RULES), "resultTypes": ["violations"], "preload": False}
-    return page.evaluate("options => axe.run(document, options)", options)
+    return page.evaluate(
+        "([where, options]) => axe.run(document.querySelector(where), options)", [within, options]
+    )
 
 
 def _watch(page, host, outcome):
