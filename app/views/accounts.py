@@ -130,7 +130,7 @@ class OwnAccountView(PageView):
         if not form.validate():
             return self.page("accounts/preferences.html", status=422, form=form)
         said = {field.name: field.data for field in form}
-        preferences.save(g.principal.id, **{**said, "signature": (form.signature.data or "").strip() or None})
+        preferences.save(g.principal.id, **{**said, "signature": _plain_lines(form.signature.data)})
         flash(gettext("Your pages are as you like them."), "success")
         return redirect(url_for("OwnAccountView.preferences"))
 
@@ -321,6 +321,11 @@ def _shown(one, *, is_this=False):
         "since": moment(one.created_at),
         "seen": gettext("just now") if datetime.now(UTC) - one.seen_at < JUST_NOW else moment(one.seen_at),
     }
+
+
+def _plain_lines(text):
+    """A text with plain line ends; None for nothing."""
+    return (text or "").replace("\r\n", "\n").strip() or None
 
 
 def _prepared(form):

@@ -140,9 +140,9 @@ class LookRoutes:
                 "is_current": current is None and is_plain,
             }
         ]
+        is_as_saved = current is not None and canonical(self, current.query) == canonical(self, said)
         for one in views:
             if one.is_pinned or one is current:
-                is_as_saved = one is current and canonical(self, one.query) == canonical(self, said)
                 label = one.name if one is not current or is_as_saved else gettext("%(name)s, changed", name=one.name)
                 tabs.append({"label": label, "href": self.view_address(one), "is_current": one is current})
         more = [(one.name, self.view_address(one)) for one in views if not one.is_pinned and one is not current]
@@ -151,7 +151,7 @@ class LookRoutes:
         return {
             "tabs": tabs if views else [],
             "more": more,
-            "save": None if is_plain else new,
+            "save": None if is_plain or is_as_saved else new,
             "edit": f"/saved-views/{current.id}?{urlencode({'query': said})}" if is_mine else None,
         }
 

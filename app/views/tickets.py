@@ -9,6 +9,7 @@ from sqlalchemy.orm import selectinload
 
 from app import filters
 from app.extensions import N_, db
+from app.identity import preferences
 from app.models import Staff, Stage, Ticket, TicketMessage
 from app.rules import RuleBroken, boards, tickets
 from app.security import is_storable
@@ -110,7 +111,7 @@ class TicketView(BoardRoutes, RecordView):
         try:
             if not is_storable(body):
                 raise RuleBroken(N_("This holds a character that cannot be stored."))
-            write(ticket, body, by=g.principal.id)
+            write(ticket, _signed(body) if kind == "reply" else body, by=g.principal.id)
             db.session.flush()
             timeline.say_who_was_not_told()
             db.session.commit()
@@ -172,3 +173,11 @@ def _entry(message):
         "body": message.body,
         "kind": "internal" if is_note else "reply",
     }
+
+
+def _signed(body):
+    """A reply with its author's signature below, unless he has written that himself."""
+    signature = preferences.of(g.principal.id).signature
+    if not signature or not body.strip() or signature in body.replace("\r\n", "\n"):
+        return body
+    return f"{body.rstrip()}\n\n{signature}"

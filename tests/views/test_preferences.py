@@ -2,8 +2,12 @@
 
 import re
 
+from sqlalchemy import select
+
 from app.identity import preferences
+from app.models import TicketMessage
 from tests.databases import on_both_engines
+from tests.rules import world
 
 
 def _html(page):
@@ -45,3 +49,16 @@ def test_what_is_not_named_stays_as_it_is(client_for, app):
         preferences.save(4, theme="dark")
         preferences.save(4, default_views={"company": 3})
         assert (preferences.of(4).theme, preferences.of(4).default_views) == ("dark", {"company": 3})
+
+
+def test_the_signature_stands_below_replies_once_and_below_no_note(client_for, as_system):
+    with as_system() as session:
+        ticket = world.ticket(session)
+        key = ticket.id
+    agent = client_for("agent")
+    agent.submit("/account/preferences", "/account/preferences", signature="Best regards\r\nJonas")
+    for kind, body in (("reply", "It works."), ("reply", "Again.\n\nBest regards\nJonas"), ("note", "For us.")):
+        agent.post(f"/tickets/{key}/reply", {"kind": kind, "body": body})
+    with as_system() as session:
+        bodies = [one.body for one in session.scalars(select(TicketMessage).order_by(TicketMessage.id))]
+    assert bodies == ["It works.\n\nBest regards\nJonas", "Again.\n\nBest regards\nJonas", "For us."]

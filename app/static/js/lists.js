@@ -98,15 +98,17 @@ pencil.addEventListener("click", (event) => {
 if (list?.dataset.edit) {
   const sprite = document.querySelector(".icon use")?.getAttribute("href").split("#")[0];
   pencil.innerHTML = `<svg class="icon" aria-hidden="true" focusable="false"><use href="${sprite}#pencil"/></svg>`;
-  list.addEventListener("pointerover", (event) => {
-    const cell = event.target.closest("tbody td");
-    if (!cell || event.pointerType === "touch" || cell.contains(pencil) || !editable(cell)) return;
+  // The link that opens the row lies over all of its cells: what is below the pointer is asked for by its place.
+  list.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "touch" || event.target === pencil || pencil.contains(event.target)) return;
+    const cell = document.elementsFromPoint(event.clientX, event.clientY).find((one) => one.matches("tbody td"));
+    if (!cell || cell.contains(pencil)) return;
+    if (!editable(cell)) return pencil.remove();
     const head = list.querySelectorAll("thead th")[cell.cellIndex];
     pencil.setAttribute("aria-label", `${document.querySelector('meta[name="edit"]')?.content ?? ""} ${head.textContent.trim()}`.trim());
     cell.append(pencil);
   });
   list.addEventListener("pointerleave", () => pencil.remove());
-  list.addEventListener("dblclick", (event) => edit(event.target.closest("tbody td")));
 }
 
 // ---- selecting many
