@@ -436,14 +436,20 @@ class _Undoing:
         return {}
 
     def _billed(self, deal_ids):
-        """The deals with an invoice, unless it is a draft that this very set made and that goes with it."""
-        ours = (
+        """The deals that were billed since, or by a draft that this very set made and that was issued meanwhile.
+
+        An invoice from before the set holds what the deal was before it: it does not stand against going back.
+        """
+        made = (
             select(_CHANGES.c.id)
-            .where(_CHANGES.c.change_set_id == self.set_id, _CHANGES.c.entity == "invoice")
-            .where(_CHANGES.c.record_id == _INVOICES.c.id, _CHANGES.c.action == "add")
+            .where(_CHANGES.c.entity == "invoice", _CHANGES.c.action == "add")
+            .where(_CHANGES.c.record_id == _INVOICES.c.id)
         )
-        stays = or_(_INVOICES.c.number.is_not(None), ~ours.exists())
-        billed = select(_INVOICES.c.deal_id).where(_INVOICES.c.deal_id.in_(deal_ids), stays)
+        before = made.where(_CHANGES.c.change_set_id < self.set_id).exists()
+        ours = made.where(_CHANGES.c.change_set_id == self.set_id).exists()
+        billed = select(_INVOICES.c.deal_id).where(
+            _INVOICES.c.deal_id.in_(deal_ids), ~before, or_(_INVOICES.c.number.is_not(None), ~ours)
+        )
         return set(self._ask(billed).scalars())
 
     def _hold_what_is_summed(self, actions):
