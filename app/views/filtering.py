@@ -119,7 +119,7 @@ class Speaker:
             return gettext("yes") if value.lower() in ("1", "true", "yes") else gettext("no")
         if place.kind in ("day", "moment"):
             return gettext(value)
-        return f"“{value}”" if place.kind == "text" else value
+        return quoted(value) if place.kind == "text" else value
 
 
 def _leaves(tree, model):
@@ -177,7 +177,7 @@ def in_words(view, query):
         if target.__sight__ == "scoped":
             speaker.names[target, key] = f"#{key}"
     said = [speaker.say(part) for part in filters.parts_of(query.tree)]
-    return " · ".join([*said, *([f"“{query.words}”"] if query.words else [])]) or gettext("everything")
+    return " · ".join([*said, *([quoted(query.words)] if query.words else [])]) or gettext("everything")
 
 
 def chips(view, query):
@@ -191,7 +191,7 @@ def chips(view, query):
         said.append({"label": speaker.say(part), "href": address(view, replace(first, tree=rest))})
     if query.words:
         without = replace(first, words="", sort=view.default_sort if query.sort == "-id" else query.sort)
-        said.append({"label": f"“{query.words}”", "href": address(view, without)})
+        said.append({"label": quoted(query.words), "href": address(view, without)})
     return said
 
 
@@ -343,3 +343,8 @@ def step(view, query, args):
 def _linked(target, text):
     key = filters.natural(text)
     return text if key is not None else str(forms.find_named(db.session(), target, text).id)
+
+
+def quoted(text):
+    """A text in the quotation marks of the reader's language."""
+    return gettext("“%(text)s”", text=text)

@@ -26,6 +26,7 @@ function picker(field) {
   const hadFocus = document.activeElement === field;
   const adder = field.closest(".field")?.querySelector("a[data-dialog-for]");
   field.removeAttribute("list");
+  if (field.labels?.length) field.setAttribute("aria-label", field.labels[0].textContent.replace(/\*$/, "").trim()); // the label goes over to the box
   const picked = new TomSelect(field, {
     maxItems: 1,
     delimiter: "\u0001", // names hold commas
