@@ -1127,6 +1127,57 @@ def ask(session, verb, model, keys):
         _ask(session, principal, verb, model, keys[start : start + 10_000])
 
 
+def ask_for_deed(session, verbs, row):
+    """Refuse unless these verbs reach a row that the principal sees; the guard of the route knows only of some row."""
+    if not all(reaches_row(session, verb, row) for verb in verbs if verb not in (None, "see")):
+        raise WriteRefused(type(row).__tablename__)
+
+
+def reaches_row(session, verb, row):
+    """Whether a verb reaches this very row, which the principal sees; asked where verbs reach less far than sight does.
+
+    What is shared to be edited may be won, replied to and the like by whoever may do so anywhere.
+    """
+    principal, model = principal_of(session), type(row)
+    if not principal.may(verb, model.__tablename__):
+        return False
+    if _reaches_as_far(principal, verb, model.__tablename__):
+        return True
+    condition, question = _deed_of(principal, verb, model)
+    if condition is EVERY_ROW or condition is NO_ROW:
+        return condition is EVERY_ROW
+    asked = session.connection().execute(question, {"key": row.id}, execution_options={DOOR: True})
+    return asked.first() is not None
+
+
+@lru_cache(maxsize=4096)
+def _reaches_as_far(principal, verb, entity):
+    """Whether a verb surely reaches every row of the entity that the principal sees."""
+    if principal.is_system or entity not in ENTITIES or ENTITIES[entity].__sight__ != "scoped":
+        return True
+    if ("see", entity) in principal.shared:
+        return False
+    own, seen = (
+        {(grant.departments, grant.owners, grant.condition) for grant in principal.grants_for(one, entity)}
+        for one in (verb, "see")
+    )
+    return own >= seen
+
+
+@lru_cache(maxsize=4096)
+def _deed_of(principal, verb, model):
+    """(the condition under which a verb reaches rows, the SELECT of the row of a `key` if it fulfils it)."""
+    table, entity = model.__table__, model.__tablename__
+    condition = allowed(principal, verb, model, table.c)
+    if verb in DEEDS.get(entity, ()):
+        condition = _either([condition, _shared(principal, "edit", entity, table.c)])
+    return condition, select(table.c.id).where(table.c.id == bindparam("key"), condition)
+
+
+# The verbs that are an entity's own: what is done to one record by a route of its own, and writes it.
+DEEDS = {"deal": ("win", "lose"), "ticket": ("reply", "solve"), "invoice": ("issue", "pay")}
+
+
 WHOSE = frozenset({"department_id", "owner_id"})
 
 

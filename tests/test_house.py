@@ -34,7 +34,7 @@ LAYERS = [
     {"rules"},
     {"figures", "documents", "exchange"},
     {"jobs"},
-    {"views", "commands"},
+    {"views", "commands", "audit"},
     {"app"},
     {"run"},
 ]

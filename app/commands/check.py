@@ -1,7 +1,8 @@
-"""Check that the books are whole: papers, numbers, totals, search; --mend makes what is missing."""
+"""Check that the books are whole (--mend makes what is missing), or with --scope, who sees what."""
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 
@@ -14,13 +15,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import selectinload, undefer
 
 from app import access, create_app, search
-from app.commands.upgrade import MIGRATIONS
+from app.audit import report, scratch, walk
+from app.commands import CommandError
+from app.commands.upgrade import MIGRATIONS, upgrade
 from app.documents import store
 from app.extensions import db
 from app.models import ENTITIES, Document, Invoice, NumberSeries, SearchEntry
 from app.rules import invoices, money
 
 AT_ONCE = 500  # rows held in memory while walking a table
+FAULTS_SHOWN = 100
 SHOWN = 5  # problems told of each kind; the number of all is told too
 
 
@@ -35,12 +39,46 @@ class Check:
 
 def add_arguments(parser):
     parser.add_argument("--mend", action="store_true", help="make missing documents and search entries")
+    parser.add_argument(
+        "--scope",
+        action="store_true",
+        help="plant canaries in a scratch copy of the database, open every page as everybody; exit code 1 on a leak",
+    )
+    parser.add_argument(
+        "--responses", type=int, default=20_000, help="with --scope: about how many pages are opened (default 20,000)"
+    )
+    parser.add_argument("--only", default="", help="with --scope: only people in whose name or roles this stands")
 
 
 def run(args, settings):
+    if args.scope:
+        return audit_scope(settings, args.responses, only=args.only)
     app = create_app(settings)
     with app.app_context():
         return 0 if all_holds(mend=args.mend) else 1
+
+
+def audit_scope(settings, responses, *, say=print, **size):
+    """Walk a scratch copy as everybody and print the table; 1 where something was told to whom it is not for."""
+    try:
+        with scratch.copy_of(settings, partial(upgrade, say=_silent)) as copy:
+            app = create_app(copy.settings)
+            try:
+                found = report.audit(app, copy, responses=responses, say=say, **size)
+            finally:
+                with app.app_context():
+                    db.engine.dispose()
+    except (scratch.CannotCopy, walk.AuditFailed) as refused:
+        raise CommandError(str(refused)) from None
+    say(str(found))
+    for fault in found.faults[:FAULTS_SHOWN]:
+        say(f"  {fault}")
+    say("Nothing was told to anybody whom it is not for." if not found.faults else f"{len(found.faults)} faults.")
+    return 1 if found.faults else 0
+
+
+def _silent(_line):
+    pass
 
 
 def all_holds(*, mend=False):

@@ -49,6 +49,7 @@ STILL = {
     "invoice": N_("Invoices still belong to it."),
     "activity": N_("Activities still speak of it."),
     "product": N_("Products still name it."),
+    "payment": N_("Payments of it are recorded."),
     "campaign_member": N_("It is a member of a campaign."),
     "deal_line": N_("It stands in the lines of deals."),
     "invoice_line": N_("It stands in the lines of invoices."),

@@ -351,9 +351,10 @@ def allows(verb, *others):
                 entity = self.entity_asked()
                 if not all(g.principal.may(one, entity) for one in (verb, *others)):
                     abort(403)
+            g.verbs = (verb, *others)
             return method(self, *args, **kwargs)
 
-        guarded.verb = verb
+        guarded.verb, guarded.verbs = verb, (verb, *others)
         return guarded
 
     return decorate

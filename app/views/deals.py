@@ -65,7 +65,8 @@ class DealView(BoardRoutes, RecordView):
 
     def around(self, row):
         principal, path = g.principal, self.stage_path(row)
-        may_edit, is_closed = principal.may("edit", "deal"), deals.is_closed(row)
+        session, is_closed = db.session(), deals.is_closed(row)
+        may_edit = access.reaches_row(session, "edit", row)
         rates = db.session.scalars(select(TaxRate).order_by(TaxRate.percent)).all()  # those of the lines are among them
         invoices = []
         if principal.may("see", "invoice"):
@@ -85,8 +86,8 @@ class DealView(BoardRoutes, RecordView):
             "may_go_on": may_edit and not is_closed,
             "may_change_lines": may_edit and not is_closed and may_price(row),
             "hides_amounts": hides_amounts(row),
-            "may_win": principal.may("win", "deal") and not is_closed,
-            "may_lose": principal.may("lose", "deal") and not is_closed,
+            "may_win": not is_closed and access.reaches_row(session, "win", row),
+            "may_lose": not is_closed and access.reaches_row(session, "lose", row),
             "may_reopen": may_edit and is_closed and not invoices,
             "may_draft": principal.may("add", "invoice")
             and row.stage.outcome == "won"
@@ -100,8 +101,10 @@ class DealView(BoardRoutes, RecordView):
 
     def move_card(self, card, stage, *, before, after):
         for outcome, verb in (("won", "win"), ("lost", "lose")):
-            if stage.outcome == outcome and not g.principal.may(verb, "deal"):
-                abort(403)
+            if stage.outcome == outcome:
+                if not g.principal.may(verb, "deal"):
+                    abort(403)
+                access.ask_for_deed(db.session(), (verb,), card)
         reason = request.form.get("lost_reason")
         deals.move(
             db.session,

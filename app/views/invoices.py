@@ -76,7 +76,6 @@ class InvoiceView(RecordView):
 
     def around(self, row):
         state = invoices.state(row, today())
-        principal = g.principal
         lines = select(InvoiceLine).where(InvoiceLine.invoice_id == row.id)
         return {
             "template": "invoices/sheet.html",
@@ -91,14 +90,14 @@ class InvoiceView(RecordView):
                 (key, gettext(words)) for key, words in Payment.__table__.c.method.info["choices"].items()
             ],
             "may_fill": not row.is_issued
-            and principal.may("edit", "invoice")
+            and access.reaches_row(db.session(), "edit", row)
             and bool(custom_values.fields_for(self.entity)),
-            "may_issue": not row.is_issued and principal.may("issue", "invoice"),
-            "may_discard": not row.is_issued and principal.may("delete", "invoice"),
+            "may_issue": not row.is_issued and access.reaches_row(db.session(), "issue", row),
+            "may_discard": not row.is_issued and access.reaches_row(db.session(), "delete", row),
             # One that is paid in full may still see money given back.
             "may_pay": row.is_issued
             and (row.gross != 0 or bool(row.payments))
-            and principal.may("pay", "invoice"),
+            and access.reaches_row(db.session(), "pay", row),
             "today": today(),
         }
 

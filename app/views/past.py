@@ -124,7 +124,8 @@ class PastRoutes:
 
     def _restorable(self, row):
         """The columns whose old values this person may set back on this row."""
-        may = not self.is_edited_by_deeds and g.principal.may("edit", self.entity) and self.is_editable(row)
+        may = not self.is_edited_by_deeds and self.is_editable(row)
+        may = may and access.reaches_row(db.session(), "edit", row)
         own = {one.key for one in custom_values.fields_for(self.entity)}
         return own | set(self.columns_to_fill(row)) if may else set()
 

@@ -7,7 +7,7 @@ from flask_babel import gettext
 from sqlalchemy import or_, select
 from sqlalchemy.orm import selectinload
 
-from app import filters
+from app import access, filters
 from app.extensions import N_, db
 from app.identity import preferences
 from app.models import Staff, Stage, Ticket, TicketMessage
@@ -48,14 +48,15 @@ class TicketView(BoardRoutes, RecordView):
         return [{"label": gettext("Board"), "href": "/tickets/board", "icon": "layout-kanban"}]
 
     def around(self, row):
-        principal, is_solved, stages = g.principal, tickets.is_solved(row), self.stage_path(row)
+        is_solved, stages = tickets.is_solved(row), self.stage_path(row)
         messages = db.session.scalars(
             select(TicketMessage)
             .where(TicketMessage.ticket_id == row.id)
             .order_by(TicketMessage.created_at.desc(), TicketMessage.id.desc())
             .options(selectinload(TicketMessage.created_by))
         ).all()
-        may_edit = principal.may("edit", "ticket")
+        session = db.session()
+        may_edit, may_solve = (access.reaches_row(session, verb, row) for verb in ("edit", "solve"))
         colleagues = (
             select(Staff).where(or_(Staff.left_on.is_(None), Staff.id == row.owner_id)).order_by(Staff.name)
         )
@@ -63,11 +64,11 @@ class TicketView(BoardRoutes, RecordView):
             "template": "tickets/sheet.html",
             "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
             "stages": stages,
-            "may_go_on": principal.may("edit", "ticket") and not is_solved,
+            "may_go_on": may_edit and not is_solved,
             "messages": [_entry(message) for message in messages],
-            "may_reply": principal.may("reply", "ticket"),
-            "may_solve": principal.may("solve", "ticket") and not is_solved,
-            "may_reopen": principal.may("solve", "ticket") and is_solved,
+            "may_reply": access.reaches_row(session, "reply", row),
+            "may_solve": may_solve and not is_solved,
+            "may_reopen": may_solve and is_solved,
             "may_assign": may_edit,
             "colleagues": db.session.scalars(colleagues).all() if may_edit else [],
             "has_story": True,
@@ -76,8 +77,10 @@ class TicketView(BoardRoutes, RecordView):
     # ---- the board
 
     def move_card(self, card, stage, *, before, after):
-        if stage.outcome == "solved" and not g.principal.may("solve", "ticket"):
-            abort(403)
+        if stage.outcome == "solved":
+            if not g.principal.may("solve", "ticket"):
+                abort(403)
+            access.ask_for_deed(db.session(), ("solve",), card)
         tickets.move(db.session, card, stage, now=datetime.now(UTC), before=before, after=after)
 
     def card(self, row):

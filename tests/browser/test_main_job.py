@@ -10,9 +10,9 @@ from itertools import count
 import pytest
 from playwright.sync_api import expect
 
+from app.audit.papers import pages_of
 from tests.browser.desk import is_move
 from tests.databases import on_postgresql
-from tests.papers import pages_of
 
 with_and_without = pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
 _number = count(1)

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from app.audit.papers import pages_of
 from app.documents.invoice import invoice_pdf
 from app.models import Invoice
 from tests.documents.paper import invoice, line
-from tests.papers import pages_of
 
 
 def read(*lines, language="en", **values):

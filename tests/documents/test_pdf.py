@@ -13,9 +13,9 @@ import pytest
 from pypdf import PdfReader
 
 from app import formats
+from app.audit.papers import pages_of
 from app.documents import pdf
 from tests.documents import paper
-from tests.papers import pages_of
 
 ALPHABETS = "Straße Łódź Škoda Вологодский Ελληνική 1,234.50 €"
 

@@ -9,11 +9,11 @@ from sqlalchemy import select
 
 from app import access
 from app.access import WriteRefused
+from app.audit.papers import pages_of
 from app.documents.store import invoice_document
 from app.models import Document
 from app.rules import RuleBroken
 from tests.databases import on_both_engines
-from tests.papers import pages_of
 from tests.rules import world
 
 

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import select
 
 from app import access, security
+from app.audit.papers import pages_of
 from app.commands import demo
 from app.documents.sales_report import sales_report_pdf
 from app.figures.periods import Period
 from app.figures.sales import Amount, sales_report
 from app.formats import money
 from tests import databases
-from tests.papers import pages_of
 
 NORTHWIND = Path(__file__).resolve().parents[3] / "shared" / "data" / "northwind"
 pytestmark = pytest.mark.skipif(

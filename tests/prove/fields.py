@@ -25,11 +25,11 @@ import sqlalchemy
 from sqlalchemy import Date, Numeric, select
 
 from app import access, models, security
+from app.audit.papers import pages_of
 from app.extensions import db
 from app.models import ENTITIES
 from tests import databases
 from tests.client import Client
-from tests.papers import pages_of
 
 READER, ROLE, UNKNOWN = "rep.south", "short-sighted", "nonesuch"
 PATHS = {

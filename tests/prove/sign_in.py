@@ -74,6 +74,9 @@ class Size:
     times: int = 200
     routes: int = 1  # every n-th route
     accounts: int = 1  # every n-th account
+    who: tuple = ()  # … or just these
+    forged: int = 1  # every n-th kind of CSRF token that is none
+    rows: int = 2  # records opened at each address
     restart: bool = True
     pages: int = 100  # opened by the neighbour, at rest and under the flood
     flooders: int = 16
@@ -578,14 +581,14 @@ def times(app, number):
 def prove_forgeries(app, database, size, outcome):
     """Every mutating route without a CSRF token, and with one of somebody else's."""
     before, sent, faults = checksum(database), 0, []
-    for account in list(scope.ACCOUNTS)[:: size.accounts]:
+    for account in size.who or list(scope.ACCOUNTS)[:: size.accounts]:
         client, other = Client(app), Client(app)
         early = Client(app).get("/login/").csrf_token
         client.sign_in(account, security.DEMO_PASSWORD)
         other.sign_in("director" if account != "director" else "admin", security.DEMO_PASSWORD)
         other.get("/account/")
         for path, method in _mutating(app, database)[:: size.routes]:
-            for token in (None, "", "x", other.csrf_token, early):
+            for token in (None, "", early, "x", other.csrf_token)[:: size.forged]:
                 headers = {} if token is None else {"X-CSRFToken": token}
                 response = client.browser.open(
                     path, method=method, data={"csrf_token": token or ""}, headers=headers
@@ -593,6 +596,9 @@ def prove_forgeries(app, database, size, outcome):
                 sent += 1
                 if response.status_code != 400:
                     faults.append(f"{account}: {method} {path} with {token!r} answers {response.status_code}")
+        own = {"csrf_token": client._token()}
+        if client.browser.post("/account/sessions/end-others", data=own).status_code != 302:
+            faults.append(f"{account}: not even the right token is taken")
     if checksum(database) != before:
         faults.append("a forged request has stored something")
     outcome.figures["requests without or with a foreign CSRF token"] = f"{sent}, {len(faults)} not refused"
@@ -631,12 +637,12 @@ def prove_reading(app, database, size, outcome):
     """Every GET route as every account changes no business table."""
     before, sent, faults = checksum(database), 0, []
     rules = [rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and rule.endpoint != "static"]
-    for account in (None, *list(scope.ACCOUNTS)[:: size.accounts]):
+    for account in (None, *(size.who or list(scope.ACCOUNTS)[:: size.accounts])):
         client = Client(app)
         if account:
             client.sign_in(account, security.DEMO_PASSWORD)
         for rule in rules[:: size.routes]:
-            for skip in range(2 if rule.arguments else 1):
+            for skip in range(size.rows if rule.arguments else 1):
                 path = _filled(rule, database, skip)
                 response = client.browser.get(path)
                 sent += 1

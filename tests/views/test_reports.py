@@ -8,11 +8,11 @@ from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
 from app import access, filters
+from app.audit.papers import pages_of
 from app.figures import sales
 from app.figures.periods import Period
 from app.models import Deal, Invoice, Stage
 from tests.databases import with_demo
-from tests.papers import pages_of
 
 READINGS = (
     ("head.sales", "2026"),
