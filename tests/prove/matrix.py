@@ -30,8 +30,9 @@ from types import SimpleNamespace
 import sqlalchemy
 from sqlalchemy import select
 
-from app import access, models, roles, security
+from app import access, blobs, models, roles, security
 from app.models import ENTITIES
+from app.rules import attachments
 from app.views import APIS, MENU, MENU_MORE, OFF_MENU
 from tests import databases, factories
 from tests.client import Client
@@ -157,6 +158,7 @@ class World:
 
     def __init__(self, app, database):
         self.app, self.database = app, database
+        self.files = blobs.folder_in(app.config["SETTINGS"].FOYER_HOME)
         self.rows = defaultdict(list)  # what the number in an address counts -> its rows
         self._words = (f"Zq{number:05d}" for number in range(100_000))
         self._tree()
@@ -344,6 +346,13 @@ class World:
                 more["line"] = row.lines[0].id if row.lines else 0
             if entity != "payment":
                 session.add(models.Tagging(tag_id=self._tag(session), entity=entity, record_id=key))
+            if entity in attachments.TAKERS:
+                kept = blobs.keep(self.files, BytesIO(b"text"), most=99)
+                file = {"name": "a.txt", "media_type": "text/plain", "size": 4, "sha256": kept.sha256}
+                paper = models.Attachment(entity=entity, record_id=key, **file)
+                session.add(paper)
+                session.flush()
+                more["paper"] = paper.id
             if entity in SHARED:
                 share = models.Share(
                     entity=entity, record_id=key, to_staff_id=self.staff["outsider"], reason="known"
@@ -598,7 +607,12 @@ class World:
                 ).lastrowid
                 # Seen only just: or each request would say anew that the session is in use.
                 connection.execute("UPDATE login_session SET seen_at = ? WHERE user_id = ?", (moment, key))
+                told = connection.execute(
+                    "INSERT INTO notification (user_id, kind, at, entity, rows) VALUES (?, 'due', ?, 'activity', 1)",
+                    (key, moment),
+                ).lastrowid
                 known = {"owner": owner, "department": HOME if owner in self.held else ELSEWHERE}
+                self.rows["notification"].append(Row(told, "notification", **known))
                 for what, number in (("session", session), ("api key", api), ("security key", security_key)):
                     self.rows[what].append(Row(number, what, **known))
 
@@ -747,6 +761,11 @@ def _body(world, row, who):
     return {"json": {name: world.word(), "version": row.more["version"]}}
 
 
+def _one_name(world, row, who):
+    name = NAMES.get(row.entity, "name") if row.entity != "group_mapping" else "group_name"
+    return {"data": {name: world.word(), "version": row.more.get("version", "")}}
+
+
 def _etag(world, row, who):
     return {"headers": {"If-Match": str(row.more["version"])}}
 
@@ -890,6 +909,18 @@ def _bulk_page(oracle, row, kind):
     return ALLOWED if may else REFUSED
 
 
+def _one_value(oracle, row, kind):
+    """Whoever may edit the row changes one value of it, but of what changes by deeds, and where a look comes first."""
+    entity = row.entity if row else None
+    if kind == "none" or not oracle.reaches("see", row):
+        return NOT_FOUND
+    if not oracle.reaches("edit", row):
+        return REFUSED
+    if entity == "invoice":
+        return STOPPED if row.state == "issued" else NOT_FOUND
+    return NOT_FOUND if entity in ("staff", "department") else ALLOWED
+
+
 STOPPED, SIGN_IN = "stopped by a rule", "asked to sign in"
 OPEN = ("open", "prospect", "customer", "draft", "")
 
@@ -910,6 +941,12 @@ ENTRIES = {
     ),
     ("*.set_tag", "POST"): Entry(lambda world, row, who: {"data": {"tag": world.rows["tag"][0].word}}),
     ("*.take_tag_off", "POST"): Entry(_says()),
+    ("*.value", "GET"): Entry(states=(*OPEN, "won", "solved"), expects=_one_value),
+    ("*.value", "POST"): Entry(_one_name, expects=_one_value),
+    ("*.stage", "POST"): Entry(_stage("solved"), needs=("edit", "solve"), states=("open",)),
+    ("*.attach", "POST"): Entry(lambda world, row, who: {"data": {"file": (BytesIO(b"text"), "a.txt")}}),
+    ("*.download", "GET"): Entry(),
+    ("*.take_file_off", "POST"): Entry(_says()),
     ("*.share", "POST"): Entry(
         lambda world, row, who: {
             "data": {"to": f"staff-{world.staff['keeper below']}", "may": "see", "reason": "a reason"}
@@ -1154,6 +1191,11 @@ ENTRIES = {
     ),
     ("OwnAccountView.end_others", "POST"): Entry(_says()),
     ("OwnAccountView.password", "POST"): Entry(_password),
+    ("OwnAccountView.preferences", "POST"): Entry(
+        _says(language="en", theme="dark", density="compact", shortcuts="y"), stores=None
+    ),
+    ("NotificationView.open", "POST"): Entry(_says(), rows="notification", expects=_own, stores=None),
+    ("NotificationView.read", "POST"): Entry(_says(), stores=None),
     ("SecondFactorView.add_key", "POST"): Entry(_says(), stores=None, done=(200, 302, 422)),
     ("SecondFactorView.begin", "POST"): Entry(_says(), stores=None, done=(200, 302, 422)),
     ("SecondFactorView.codes", "POST"): Entry(_says(), stores=None, done=(200, 302, 422)),
@@ -1414,9 +1456,12 @@ class Matrix:
             "share_pk": 1,
             "member_pk": 1,
             "tag_pk": world.tag_id,
+            "file_pk": 1,
+            "name": "group_name" if asked.entity == "group_mapping" else NAMES.get(asked.entity, "name"),
         }
         for name, part in (
             ("file_id", "file"),
+            ("file_pk", "paper"),
             ("line_pk", "line"),
             ("share_pk", "share"),
             ("member_pk", "member"),
