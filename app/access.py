@@ -481,7 +481,7 @@ def allowed(principal, verb, model, row=None):
         return _through_both(principal, "edit" if verb == "edit" else "see", row)
     if model.__through__:
         parent = ENTITIES[model.__through__]
-        verb = verb if verb == "see" else "edit"
+        verb = "see" if verb in ("see", "export") else "edit"  # what is seen with its whole is taken along with it
         return _in_allowed(principal, verb, parent, getattr(row, f"{model.__through__}_id"))
     if model.__sight__ == "reference":
         may = principal.has(verb, entity)

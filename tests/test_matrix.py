@@ -40,10 +40,10 @@ def test_a_new_route_without_an_entry_is_told(database, monkeypatch):
 
 
 def test_a_sample_of_the_cells_answers_as_the_roles_say():
-    outcome, _ = matrix.prove(every=101)
+    outcome, _ = matrix.prove(every=211)
     assert outcome.faults == []
-    assert outcome.people == len(roles.ROLES) + 5  # a visitor, nobody, the firm's own role, several roles …
-    assert outcome.cells > 15_000 and outcome.requests > 100
+    assert outcome.people == len(roles.ROLES) + 4  # nobody, the firm's own role, several roles, a visitor
+    assert outcome.cells > 15_000 and outcome.requests > 80
     assert {matrix.ALLOWED, matrix.REFUSED, matrix.NOT_FOUND, matrix.NO_MATTER} <= set(outcome.expected)
 
 
