@@ -50,7 +50,7 @@ def model_of(view):
 BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows are no rows of the table
 # Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over;
 # and the files, whose bytes lie beside the database, where the audit writes nothing.
-NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download")
+NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download", ".search_related")
 PAGE = 10  # rows a list page: small enough that lists have a next one
 COUNTED = 1000  # rows that every list counts to the last one
 
@@ -318,7 +318,9 @@ class Audit:
                 continue
             url = rule.rule.replace("<int:pk>", str(key))
             if "<name>" in url:
-                names = [column.name for column in model.__table__.c]
+                view = VIEWS[rule.endpoint.split(".")[0]]
+                is_related = rule.endpoint.endswith(".search_related")
+                names = view.related if is_related else [column.name for column in model.__table__.c]
                 url = url.replace("<name>", names[turn % len(names)])
             if "<int:file_pk>" in url:
                 of_it = f"SELECT id FROM attachment WHERE entity = '{table}' AND record_id = {int(key)}"

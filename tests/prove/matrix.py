@@ -943,6 +943,7 @@ ENTRIES = {
         lambda world, row, who: {"data": {"file": (BytesIO(b"other words"), "b.txt")}}
     ),
     ("*.download", "GET"): Entry(),
+    ("*.search_related", "GET"): Entry(doors=(("see", "deal"),), refused=(404,)),
     ("*.take_file_off", "POST"): Entry(_says()),
     ("*.share", "POST"): Entry(
         lambda world, row, who: {
@@ -1461,6 +1462,8 @@ class Matrix:
             "file_pk": 1,
             "name": "group_name" if asked.entity == "group_mapping" else NAMES.get(asked.entity, "name"),
         }
+        if asked.rule.endpoint.endswith(".search_related"):
+            values["name"] = "deals"
         for name, part in (
             ("file_id", "file"),
             ("file_pk", "paper"),

@@ -30,7 +30,7 @@ from app import access, models, security
 from app.documents.invoice import invoice_html
 from app.models import ENTITIES
 from tests import databases, factories
-from tests.browser.conftest import CHROMIUM, CHROMIUM_ARGUMENTS, served
+from tests.browser.house import CHROMIUM, CHROMIUM_ARGUMENTS, served
 
 # Each carries `data-xss`, by which it is known should it ever become an element.
 PAYLOADS = (
