@@ -50,7 +50,8 @@ def model_of(view):
 BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows are no rows of the table
 # Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over;
 # and the files, whose bytes lie beside the database, where the audit writes nothing.
-NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download", ".search_related")
+NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download")
+NEEDS_MORE += (".search_related",)
 PAGE = 10  # rows a list page: small enough that lists have a next one
 COUNTED = 1000  # rows that every list counts to the last one
 
