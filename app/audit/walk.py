@@ -52,6 +52,7 @@ BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows
 # and the files, whose bytes lie beside the database, where the audit writes nothing.
 NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download")
 NEEDS_MORE += (".search_related",)
+FOLLOWED = ("ChangeView.index", "TrashView.index", "ReadView.index", "ApprovalView.index")  # to their last page
 PAGE = 10  # rows a list page: small enough that lists have a next one
 COUNTED = 1000  # rows that every list counts to the last one
 
@@ -236,7 +237,7 @@ class Audit:
             return
         if rule.endpoint.endswith(".list") and hasattr(view, "model") and rule.rule not in BY_PERSON:
             self._list(rule.rule, view)
-        elif rule.endpoint in ("ChangeView.index", "TrashView.index"):
+        elif rule.endpoint in FOLLOWED:
             for _ in range(self.pages):
                 if (url := page.link_with(rel="next")) is None:
                     break
