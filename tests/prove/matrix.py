@@ -582,6 +582,12 @@ class World:
                     (key, moment),
                 ).lastrowid
                 known = {"owner": owner, "department": ELSEWHERE if owner == "outsider" else HOME}
+                view = connection.execute(
+                    "INSERT INTO saved_view (user_id, entity, name, reach, query, is_pinned, created_at)"
+                    " VALUES (?, 'staff', 'v', 'mine', '', 0, ?)",
+                    (key, moment),
+                ).lastrowid
+                self.rows["saved view"].append(Row(view, "saved view", **known))
                 self.rows["notification"].append(Row(told, "notification", **known))
                 for what, number in (("session", session), ("api key", api), ("security key", security_key)):
                     self.rows[what].append(Row(number, what, **known))
@@ -1057,6 +1063,19 @@ ENTRIES = {
     ("HandOverView.sheet", "GET"): Entry(rows="contact", key="handed", needs=()),
     # work in the background
     ("JobView.list", "GET"): Entry(),
+    ("JobView.beside", "GET"): Entry(rows="job draft"),
+    ("SavedViewView.new", "POST"): Entry(
+        _says(entity="staff", name="v", query="", reach="mine"), stores=None, done=(302, 422)
+    ),
+    ("SavedViewView.change", "GET"): Entry(rows="saved view", expects=_own),
+    ("SavedViewView.change", "POST"): Entry(
+        _says(entity="staff", name="w", query="", reach="mine"),
+        rows="saved view",
+        expects=_own,
+        stores=None,
+        done=(302, 422),
+    ),
+    ("SavedViewView.delete", "POST"): Entry(_says(), rows="saved view", expects=_own, stores=None),
     ("JobView.show", "GET"): Entry(rows="job draft"),
     ("JobView.file", "GET"): Entry(rows="job done"),
     ("JobView.stop", "POST"): Entry(_says(), rows="job draft"),
@@ -1459,14 +1478,14 @@ class Matrix:
             "share_pk": 1,
             "member_pk": 1,
             "tag_pk": world.known_tag,
-            "file_pk": 1,
+            "attachment_id": 1,
             "name": "group_name" if asked.entity == "group_mapping" else NAMES.get(asked.entity, "name"),
         }
         if asked.rule.endpoint.endswith(".search_related"):
             values["name"] = "deals"
         for name, part in (
             ("file_id", "file"),
-            ("file_pk", "paper"),
+            ("attachment_id", "paper"),
             ("line_pk", "line"),
             ("share_pk", "share"),
             ("member_pk", "member"),
