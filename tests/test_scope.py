@@ -163,8 +163,9 @@ def test_people_are_walked_by_what_the_database_says_they_hold(app, database, as
         away = session.scalar(select(security.User.id).filter_by(username="marketer"))
         day = {"starts_on": date(2020, 1, 1), "ends_on": date(2040, 1, 1)}
         session.add(Deputy(owner_id=away, department_id=far.id, deputy_id=desk.id, **day))
-        for department, owner in ((home, desk.id), (home, None), (far, desk.id), (far, away)):
-            factories.one_of_each(session, "x", department_id=department.id, owner_id=owner)
+        whose = ((home, desk.id), (home, None), (far, desk.id), (far, away))
+        for number, (department, owner) in enumerate(whose):
+            factories.one_of_each(session, f"x{number}", department_id=department.id, owner_id=owner)
     walked = people.people_of(_asking(database), "2026-11-22")
     (person,) = (one for one in walked if one.user_id == desk.id)
     with app.app_context():
