@@ -159,7 +159,8 @@ def test_people_are_walked_by_what_the_database_says_they_hold(app, database, as
         session.add(ComposedRole(name="desk", grants=grants))
         session.flush()
         desk = factories.make(session, "staff", username="desk", department_id=home.id, roles=["desk"])
-        session.add(Membership(owner_id=desk.id, department_id=far.id, role="head of support"))
+        desk_id = desk.id
+        session.add(Membership(owner_id=desk_id, department_id=far.id, role="head of support"))
         away = session.scalar(select(security.User.id).filter_by(username="marketer"))
         day = {"starts_on": date(2020, 1, 1), "ends_on": date(2040, 1, 1)}
         session.add(Deputy(owner_id=away, department_id=far.id, deputy_id=desk.id, **day))
@@ -167,9 +168,9 @@ def test_people_are_walked_by_what_the_database_says_they_hold(app, database, as
         for number, (department, owner) in enumerate(whose):
             factories.one_of_each(session, f"x{number}", department_id=department.id, owner_id=owner)
     walked = people.people_of(_asking(database), "2026-11-22")
-    (person,) = (one for one in walked if one.user_id == desk.id)
+    (person,) = (one for one in walked if one.user_id == desk_id)
     with app.app_context():
-        principal = security.load_principal(desk.id)
+        principal = security.load_principal(desk_id)
         with access.session_for(principal, door="page", writes=False) as session:
             for name in people.MAIN:
                 found = {
