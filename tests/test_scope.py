@@ -180,7 +180,7 @@ def test_people_are_walked_by_what_the_database_says_they_hold(app, database, as
                     )
                 }
                 assert set(session.scalars(select(ENTITIES[name].id))) == found, name
-                assert found or name == "campaign", name
+                assert found or name in ("campaign", "invoice", "activity"), name
     assert ("company", "notes") in person.hidden
     assert any("finance" in one.name for one in walked)
 
