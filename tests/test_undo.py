@@ -427,6 +427,20 @@ def test_a_deal_stays_as_it_was_billed_but_its_notes_go_back(deed, take_back, as
     assert listed(take_back(won)) == {("deal", key): undo.INVOICED}
 
 
+@on_both_engines
+def test_an_invoice_from_before_does_not_stand_against_undoing_a_merge(deed, state, take_back, as_system):
+    with deed() as (session, _):
+        invoice, elsewhere = world.issued(session), world.company(session, name="Elsewhere")
+        invoice.deal.company_id = elsewhere.id
+        keys = invoice.company_id, elsewhere.id
+    before = state()
+    with as_system() as session:
+        done = {"id": merging.merge(session, Company, keys[0], [keys[1]], {})}
+    assert state() != before
+    assert take_back(done).left == []
+    assert state() == before
+
+
 # --------------------------------------------------------------------------------------------- whose
 
 
