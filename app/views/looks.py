@@ -48,7 +48,7 @@ class LookRoutes:
 
     def _look_of(self, args):
         names = tuple(dict.fromkeys(one for one in args.get(SHOW, "").split(",") if one))
-        if not set(names) <= set(self.offered_columns()) or len(names) > MOST_COLUMNS:
+        if names and (not set(names) <= set(self.offered_columns()) or len(names) > MOST_COLUMNS):
             raise filters.BadQuery(N_("There is no such column."))
         density = args.get(DENSITY) or None
         if density is not None and density not in preferences.DENSITIES:
