@@ -22,6 +22,8 @@ async function dress(place) {
   for (const field of fields) if (!field.tomselect && field.isConnected) picker(field);
 }
 
+const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
 function picker(field) {
   const hadFocus = document.activeElement === field;
   const adder = field.closest(".field")?.querySelector("a[data-dialog-for]");
@@ -33,7 +35,8 @@ function picker(field) {
     valueField: "label",
     labelField: "label",
     searchField: ["label"],
-    score: () => () => 1, // what fits, the house has decided
+    // What fits, the house decides; till it has answered, what it has sent before is looked through.
+    score: (words) => (one) => (!words || one.words === words || folded(one.label).includes(folded(words)) ? 1 : 0),
     preload: "focus",
     loadThrottle: 200,
     maxOptions: 30,
@@ -45,7 +48,7 @@ function picker(field) {
         .then((answer) => (answer.ok ? answer.json() : []))
         .then((found) => {
           for (const value of Object.keys(this.options)) if (!this.items.includes(value)) this.removeOption(value, true);
-          show(found);
+          show(found.map((one) => ({ ...one, words })));
         })
         .catch(() => show());
     },
