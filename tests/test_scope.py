@@ -23,7 +23,7 @@ from tests.prove import scope
 
 def test_no_canary_out_of_place(engine, capsys):
     with databases.fresh_database(engine) as database, databases.app_on(database) as app:
-        outcome = scope.Audit(app, database, step=97, thin=40, own=4).run()
+        outcome = scope.Audit(app, database, step=97, thin=40, own=12).run()
     with capsys.disabled():
         print(f"\n{engine}: {outcome}")
     assert outcome.faults[:30] == []

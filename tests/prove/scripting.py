@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -236,7 +237,7 @@ class House:
                     "one_id": one,
                     "other_id": other,
                     "score": 90,
-                    "found_at": models.now(),
+                    "found_at": datetime.now(UTC),
                 }
                 session.add(models.DuplicatePair(**pair))
         session.flush()
