@@ -4,7 +4,6 @@ from functools import lru_cache
 
 from flask import current_app, g
 from flask_babel import get_locale, gettext
-from flask_babel.speaklater import LazyString
 from wtforms import SelectField, SelectMultipleField, StringField, TextAreaField, ValidationError
 from wtforms.widgets import CheckboxInput, DateInput, DateTimeLocalInput, ListWidget, TextInput
 
@@ -49,9 +48,22 @@ def _with(form, fields):
     return type(form.__name__, (form,), {one.key: _form_field(one) for one in fields})
 
 
+class Label:
+    """What a custom field is called in the reader's language, looked up when it is drawn.
+
+    Somebody typed it. Babel's lazy texts say `__html__` and so go into pages as they are: they are for our own words.
+    """
+
+    def __init__(self, one):
+        self.one = one
+
+    def __str__(self):
+        return self.one.label(language())
+
+
 def _form_field(one):
     settings = {
-        "label": LazyString(lambda: one.label(language())),
+        "label": Label(one),
         "validators": [Needed()] if one.is_required else [],
         "one": one,
     }

@@ -373,7 +373,7 @@ class Reader:
 
     def pickers(self):
         """What a link field offers while one types, in the form as it is used."""
-        self.open("picker", "/tickets/new")
+        self.open("picker", "/contacts/new")
         box = self.page.locator("main form input[name=company_id], main form [name=company_id]").first
         for payload in self.house.payloads[: max(1, len(self.house.payloads) // 10)]:
             if box.is_visible():
@@ -404,12 +404,12 @@ class Reader:
     def deeds(self):
         """What was typed comes back on the form, and what was done is said."""
         for payload in self.house.payloads:
-            self.open("form", "/tickets/new")
-            self.page.fill("[name=subject]", payload)
+            self.open("form", "/companies/new")
+            self.page.fill("main [name=name]", payload)
             self._send("flash message")
             self.open("form", "/contacts/new")
-            self.page.fill("[name=last_name]", payload)
-            self.page.fill("[name=email]", payload)  # no address: it is refused, and stands there again
+            self.page.fill("main [name=last_name]", payload)
+            self.page.fill("main [name=email]", payload)  # no address: it is refused, and stands there again
             self._send("refused form")
 
     def _send(self, place):
