@@ -336,6 +336,7 @@ STOREYS = (
     {"app.jobs"},
     {"app.views"},
     {"app"},
+    {"app.audit"},
     {"app.commands"},
     {"run"},
 )

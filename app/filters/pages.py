@@ -24,13 +24,14 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
-    collate,
     func,
     or_,
     select,
     tuple_,
     union_all,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from werkzeug.datastructures import MultiDict
 
 from app import access, search
@@ -637,8 +638,28 @@ def _key(model, name):
 
 
 def _collated(column):
-    is_text = isinstance(column.type, String)
-    return collate(column, "C") if is_text and db.engine.dialect.name == "postgresql" else column
+    return _ByCodePoints(column) if isinstance(column.type, String) else column
+
+
+class _ByCodePoints(FunctionElement):
+    """A text as an order reads it; which words that takes is known when the statement meets its engine."""
+
+    inherit_cache = True
+
+    def __init__(self, column):
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(_ByCodePoints)
+def _by_code_points(element, compiler, **more):
+    more.pop("add_to_result_map", None)  # the label around it says what it is called
+    return compiler.process(element.clauses, **more)
+
+
+@compiles(_ByCodePoints, "postgresql")
+def _by_code_points_there(element, compiler, **more):
+    return f'{_by_code_points(element, compiler, **more)} COLLATE "C"'
 
 
 def _directed(query, *keys):

@@ -33,7 +33,7 @@ def test_the_due_tasks_are_those_that_the_link_shows(client_for, as_system):
 
 def test_add_a_task_opens_a_task(client_for):
     north = client_for("rep.north")
-    href = next(link for link in north.get("/").links if link.startswith("/activities/new"))
+    href = next(link for link in north.get("/").links if link.startswith("/activities/new?kind="))
     assert dict(north.get(href).form("/activities/new").fields)["kind"] == "task"
     form = north.get("/activities/new?kind=nonsense").form("/activities/new")
     assert dict(form.fields)["kind"] == "note"
