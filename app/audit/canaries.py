@@ -51,10 +51,6 @@ YEAR = 2026
 OUTCOMES = {"deal": ("open", "won", "lost"), "ticket": ("open", "solved")}
 
 
-class AuditFailed(AssertionError):
-    """The audit cannot vouch for this house: something in it does not say who may see it."""
-
-
 def written_columns(table):
     """The columns of a scoped table that hold words of people; each gets a canary."""
     return [
@@ -304,10 +300,11 @@ class World:
                 continue
             for key in keys:
                 with self._system() as session:
+                    of_it = {"entity": table, "record_id": key}
                     file = {"media_type": "text/plain", "size": 1, "sha256": "0" * 64}
-                    self._add(session, name, self.canaries.row(models.Attachment, entity=table, record_id=key, **file))
+                    self._add(session, name, self.canaries.row(models.Attachment, **of_it, **file))
                     if table != "activity":
-                        self._add(session, name, self.canaries.row(models.ExternalKey, entity=table, record_id=key))
+                        self._add(session, name, self.canaries.row(models.ExternalKey, **of_it))
 
     def _tags_and_pairs(self):
         """A tag on every record, and pairs within and across departments that look alike."""

@@ -52,7 +52,10 @@ BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows
 # and the files, whose bytes lie beside the database, where the audit writes nothing.
 NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download")
 NEEDS_MORE += (".search_related",)
-FOLLOWED = ("ChangeView.index", "TrashView.index", "ReadView.index", "ApprovalView.index")  # to their last page
+# What these show stands in lists and on sheets, too: where time is short, not every one is opened.
+ELSEWHERE_TOO = (".as_of", "ChangeView.show", "ChangeView.undo")
+# Followed to their last page.
+FOLLOWED = ("ChangeView.index", "TrashView.index", "ReadView.index", "ApprovalView.index")
 PAGE = 10  # rows a list page: small enough that lists have a next one
 COUNTED = 1000  # rows that every list counts to the last one
 
@@ -135,13 +138,18 @@ class Audit:
             cursor.execute(statement)
             return cursor.fetchall()
 
+    def _planted(self, table):
+        """Which rows of a table the audit has made, as SQL over `t`."""
+        return f"t.id >= {self.first.get(table, 0)}"
+
     def visible(self, person):
         """Table -> ids of planted rows that the person may see, by plain SQL."""
         found = {}
         for name, model in ENTITIES.items():
             if model.__sight__ == "scoped":
-                planted = f"t.id >= {self.first.get(name, 0)}"
-                asked = f"SELECT t.id FROM {name} t WHERE {planted} AND ({condition(person, name)})"
+                asked = (
+                    f"SELECT t.id FROM {name} t WHERE {self._planted(name)} AND ({condition(person, name)})"
+                )
                 found[name] = {key for (key,) in self.ask(asked)}
         return found
 
@@ -175,7 +183,7 @@ class Audit:
     def count_rows(self):
         """Say how many rows were planted."""
         self.outcome.rows = sum(
-            self.ask(f"SELECT count(*) FROM {name} t WHERE t.id >= {self.first.get(name, 0)}")[0][0]
+            self.ask(f"SELECT count(*) FROM {name} t WHERE {self._planted(name)}")[0][0]
             for name, model in ENTITIES.items()
             if model.__sight__ == "scoped"
         )
@@ -208,8 +216,8 @@ class Audit:
         view = VIEWS.get(rule.endpoint.split(".")[0])
         if rule.arguments - {"pk", "file_id", "attachment_id", "name"} or (rule.arguments and view is None):
             raise AuditFailed(f"{rule.rule}: the audit does not know what to put into it")
-        if rule.arguments and model_of(view) is None:  # what the door keeps of a person: the first rows there are
-            for key in (1, 2, 3):
+        if rule.arguments and model_of(view) is None:
+            for key in (1, 2, 3):  # what the door keeps of a person: the first rows there are
                 self.open(rule.rule.replace("<int:pk>", str(key)))
         elif rule.arguments:
             self._records(rule, model_of(view))
@@ -308,40 +316,38 @@ class Audit:
     def _records(self, rule, model):
         """A route with an id: for every row there is, seen or foreign."""
         table = model.__tablename__
-        for (key,) in self.ask(
-            f"SELECT id FROM {table} t WHERE t.id >= {self.first.get(table, 0)} ORDER BY id"
-        ):
+        for (key,) in self.ask(f"SELECT id FROM {table} t WHERE {self._planted(table)} ORDER BY id"):
             is_foreign = table in self.visible_now and key not in self.visible_now[table]
             turn = key + len(rule.rule) + len(self.account)
             if turn % (self.thin if is_foreign else self.own):
                 continue
-            # What these show stands in lists and sheets, too: where time is short, not every one is opened.
-            if (
-                rule.endpoint.endswith((".as_of", "ChangeView.show", "ChangeView.undo"))
-                and turn % self.thin**2
-            ):
+            if rule.endpoint.endswith(ELSEWHERE_TOO) and turn % self.thin**2:
                 continue
-            url = rule.rule.replace("<int:pk>", str(key))
-            if "<name>" in url:
-                view = VIEWS[rule.endpoint.split(".")[0]]
-                is_related = rule.endpoint.endswith(".search_related")
-                names = view.related if is_related else [column.name for column in model.__table__.c]
-                url = url.replace("<name>", names[turn % len(names)])
-            if "<int:attachment_id>" in url:
-                of_it = f"SELECT id FROM attachment WHERE entity = '{table}' AND record_id = {int(key)}"
-                found = self.ask(f"{of_it} ORDER BY id LIMIT 1")
-                url = url.replace("<int:attachment_id>", str(found[0][0] if found else 1))
-            if "<int:file_id>" in url:
-                files = self.ask(f"SELECT id FROM job_file WHERE job_id = {int(key)} ORDER BY id LIMIT 1")
-                url = url.replace("<int:file_id>", str(files[0][0] if files else 1))
-            page = self.open(url)
+            page = self.open(self._address(rule, table, key, turn))
             if table not in self.visible_now:
                 continue
-            if key not in self.visible_now[table] and page.status not in (403, 404):
+            is_there, needs_more = page.status not in (403, 404), rule.endpoint.endswith(NEEDS_MORE)
+            if is_there and is_foreign:
                 self.outcome.out_of_place.append(f"{self.account}: {page.url} answers {page.status}")
-            needs_more = rule.endpoint.endswith(NEEDS_MORE) or "Import" in rule.endpoint
-            if key in self.visible_now[table] and page.status in (403, 404) and not needs_more:
+            if not (is_there or is_foreign or needs_more or "Import" in rule.endpoint):
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
+
+    def _address(self, rule, table, key, turn):
+        """The address of a row by this rule; what else stands in it belongs to the row, if it has any."""
+        url = rule.rule.replace("<int:pk>", str(key))
+        if "<name>" in url:
+            view = VIEWS[rule.endpoint.split(".")[0]]
+            is_related = rule.endpoint.endswith(".search_related")
+            names = view.related if is_related else [column.name for column in ENTITIES[table].__table__.c]
+            url = url.replace("<name>", names[turn % len(names)])
+        for name, its in (
+            ("<int:attachment_id>", f"attachment WHERE entity = '{table}' AND record_id = {key}"),
+            ("<int:file_id>", f"job_file WHERE job_id = {key}"),
+        ):
+            if name in url:
+                found = self.ask(f"SELECT id FROM {its} ORDER BY id LIMIT 1")
+                url = url.replace(name, str(found[0][0] if found else 1))
+        return url
 
     # ---- searching
 
@@ -531,8 +537,8 @@ class Audit:
     def _foreign(self, table):
         if table not in self.visible_now:
             return None
-        planted = f"SELECT id FROM {table} t WHERE t.id >= {self.first.get(table, 0)}"
-        keys = {key for (key,) in self.ask(planted)} - self.visible_now[table]
+        planted = self.ask(f"SELECT id FROM {table} t WHERE {self._planted(table)}")
+        keys = {key for (key,) in planted} - self.visible_now[table]
         return min(keys, default=None)
 
     def _normal(self, html, key):
