@@ -101,7 +101,7 @@ class BoardRoutes:
         shown = []
         for stage in stages:
             if stage.id == row.stage_id:
-                state = "now" if is_open else stage.outcome
+                state = "now" if is_open else "lost" if stage.outcome == "lost" else "won"
             elif stage.outcome != "open":
                 continue
             else:

@@ -82,7 +82,7 @@ def _tel(said):
 
 def _mail(said):
     label = _safe(said["label"])
-    return f'<a href="mailto:{label}">{label}</a>'
+    return f'<a href="mailto:{label}">{label.replace("@", "@<wbr>", 1)}</a>'
 
 
 def _web(said):

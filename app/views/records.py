@@ -285,9 +285,10 @@ class RecordView(
 
     def _fact(self, row, column, links=None):
         name = column.name
-        is_long = isinstance(column.type, Text) and getattr(row, name)
+        lines = (getattr(row, name) or "").splitlines() if isinstance(column.type, Text) else []
+        is_long = any(len(line) > 40 for line in lines)
         value = links[name] if links and name in links else cells.cell(row, name)
-        return {"name": name, "label": cells.label(column), "value": value, "wide": bool(is_long)}
+        return {"name": name, "label": cells.label(column), "value": value, "wide": is_long}
 
     # ---- the parts of the pages
 
