@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
+from io import BytesIO
 from itertools import pairwise, product
 
 from sqlalchemy import String
 
-from app import access, models
+from app import access, blobs, models
 from app.audit.people import MAIN, SHARED
 from app.documents.invoice import draw, invoice_html
 from app.models import ENTITIES
@@ -117,7 +118,7 @@ class World:
                 self._customers(name, number)
             for name in names:
                 self._work(name, number)
-        self._external_keys()
+        self._files_and_keys()
         self._edit_everything()
         self._tags_and_pairs()
         if papers:
@@ -294,17 +295,21 @@ class World:
         )
         self._add(session, name, document)
 
-    def _external_keys(self):
+    def _files_and_keys(self):
+        """A file hangs on every record, in which there is a word, too; and most are known elsewhere by a key."""
+        folder = blobs.folder_in(self.app.config["SETTINGS"].FOYER_HOME)
         for (table, name), keys in list(self.made.items()):
             if table not in MAIN:
                 continue
             for key in keys:
+                of_it, word = {"entity": table, "record_id": key}, self.canaries.word()
+                kept = blobs.keep(folder, BytesIO(word.encode()), most=len(word))
+                file = {"media_type": "text/plain", "size": kept.size, "sha256": kept.sha256}
                 with self._system() as session:
-                    of_it = {"entity": table, "record_id": key}
-                    file = {"media_type": "text/plain", "size": 1, "sha256": "0" * 64}
-                    self._add(session, name, self.canaries.row(models.Attachment, **of_it, **file))
+                    file_id = self._add(session, name, self.canaries.row(models.Attachment, **of_it, **file))
                     if table != "activity":
                         self._add(session, name, self.canaries.row(models.ExternalKey, **of_it))
+                self.canaries.belongs(word, "attachment", file_id, "its bytes")
 
     def _tags_and_pairs(self):
         """A tag on every record, and pairs within and across departments that look alike."""

@@ -5,6 +5,7 @@ copy is a file in a temporary folder, on PostgreSQL a database of its own on the
 """
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
@@ -17,6 +18,9 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import make_url
 
 from app.extensions import db
+
+# What the copy does not do: write to anybody, ask a directory, or have passwords replaced.
+QUIET = {"MAIL_HOST": "127.0.0.1", "LDAP_URL": "", "PUBLIC_URL": "", "TRUSTED_HOSTS": "", "PASSWORD_DAYS": 0}
 
 
 class CannotCopy(Exception):
@@ -46,23 +50,26 @@ class Scratch:
 
 @contextmanager
 def copy_of(settings, prepare):
-    """A scratch copy of the database of these settings, dropped at the end.
+    """A scratch copy of the database of these settings, dropped at the end; the files it comes to have lie beside it.
 
     `prepare(settings)` makes the tables in an empty database, as `run.py upgrade` does.
     """
-    quiet = {
-        "MAIL_HOST": "127.0.0.1",
-        "LDAP_URL": "",
-        "PUBLIC_URL": "",
-        "TRUSTED_HOSTS": "",
-        "PASSWORD_DAYS": 0,
-    }
-    if settings.is_sqlite:
-        with tempfile.TemporaryDirectory(prefix="foyer-scope-") as folder:
+    with tempfile.TemporaryDirectory(prefix="foyer-scope-") as folder:
+        home = Path(folder) / "home"
+        shutil.copytree(settings.keys, home / "keys")
+        quiet = settings.model_copy(update={**QUIET, "FOYER_HOME": home})
+        if settings.is_sqlite:
             url = f"sqlite:///{folder}/scratch.db"
             _copy_file(settings.DATABASE_URL, Path(folder) / "scratch.db")
-            yield _tidied(Scratch(settings.model_copy(update={**quiet, "DATABASE_URL": url}), url))
-        return
+            yield _tidied(Scratch(quiet.model_copy(update={"DATABASE_URL": url}), url))
+        else:
+            with _copy_on_server(quiet, prepare) as scratch:
+                yield _tidied(scratch)
+
+
+@contextmanager
+def _copy_on_server(settings, prepare):
+    """A database of its own on the same server, with the rows of the firm's."""
     owner = settings.DATABASE_OWNER_URL or settings.DATABASE_URL
     name = f"foyer_scope_{os.getpid()}"
     _as_owner(owner, "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
@@ -70,10 +77,10 @@ def copy_of(settings, prepare):
         moved = {"DATABASE_URL": _moved(settings.DATABASE_URL, name)}
         if settings.DATABASE_OWNER_URL:
             moved["DATABASE_OWNER_URL"] = _moved(owner, name)
-        scratch = Scratch(settings.model_copy(update={**quiet, **moved}), _moved(owner, name))
+        scratch = Scratch(settings.model_copy(update=moved), _moved(owner, name))
         prepare(scratch.settings)
         _copy_rows(owner, scratch.owner_url)
-        yield _tidied(scratch)
+        yield scratch
     finally:
         _as_owner(owner, "DROP DATABASE {} WITH (FORCE)", name)
 

@@ -48,10 +48,8 @@ def model_of(view):
 
 
 BY_PERSON = ("/memberships/",)  # a list of people with what they hold: its rows are no rows of the table
-# Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over;
-# and the files, whose bytes lie beside the database, where the audit writes nothing.
-NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".download")
-NEEDS_MORE += (".search_related",)
+# Routes that want more than the right to look at the record: to change it, to have it erased, to have handed it over.
+NEEDS_MORE = (".edit", ".fields", ".lose", ".share", ".undo", ".erase", ".sheet", ".value", ".search_related")
 # What these show stands in lists and on sheets, too: where time is short, not every one is opened.
 ELSEWHERE_TOO = (".as_of", "ChangeView.show", "ChangeView.undo")
 # Followed to their last page.

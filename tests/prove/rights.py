@@ -278,6 +278,11 @@ def _said(session, before, after):
             for entity in rights.OF_RIGHTS:
                 said[key, verb, entity] = rights.gained_and_lost(before, after, key, verb, entity)
             for entity in rights.ROWS:
+                if (
+                    one == other
+                ):  # the same conditions: nothing is said to change, and it is looked whether that is so
+                    said[key, verb, entity] = set(), set()
+                    continue
                 table = ENTITIES[entity].__table__
                 said[key, verb, entity] = tuple(
                     set(session.connection().scalars(select(table.c.id).where(condition)))
