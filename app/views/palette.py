@@ -2,10 +2,23 @@
 
 from flask import g, request
 from flask_babel import gettext
+from sqlalchemy import select
 
 from app import search, security
 from app.extensions import db
-from app.models import Activity, Campaign, Company, Contact, Deal, Invoice, Product, Staff, Ticket
+from app.models import (
+    Activity,
+    Campaign,
+    Change,
+    ChangeSet,
+    Company,
+    Contact,
+    Deal,
+    Invoice,
+    Product,
+    Staff,
+    Ticket,
+)
 from app.views import cells
 from app.views.base import PageView, allows, expose, wants_fragment
 from app.views.lists import ListView, view_of_list
@@ -15,6 +28,7 @@ SEARCHED = (Company, Contact, Deal, Ticket, Activity, Invoice, Campaign, Product
 EACH = 5  # records of a kind that are shown
 LOOKED_AT = 40  # of each kind, the newest of them
 PLACES = 6
+RECENT, LOOKED_BACK = 6, 40  # records shown to whoever has typed nothing yet, and changes they are taken from
 
 
 class PaletteView(PageView):
@@ -29,10 +43,37 @@ class PaletteView(PageView):
         words = request.args.get("q", "").strip()[: search.LONGEST]
         words = words if security.is_storable(words) else ""
         template = "search/results.html" if wants_fragment() else "search/index.html"
-        return self.page(template, words=words, groups=[*self._records(words), *self._places(words)])
+        records = self._records(words) if words else self._recent()
+        return self.page(template, words=words, groups=[*records, *self._places(words)])
+
+    def _models(self):
+        return [model for model in SEARCHED if g.principal.may("see", model.__tablename__)]
+
+    def _recent(self):
+        """What the reader worked on last, the latest first."""
+        models = {model.__tablename__: model for model in self._models()}
+        changed = (
+            select(Change.root_entity, Change.root_id)
+            .join(Change.change_set)
+            .where(ChangeSet.by_id == g.principal.id, Change.root_entity.in_(sorted(models)))
+            .order_by(ChangeSet.id.desc(), Change.id.desc())
+            .limit(LOOKED_BACK)
+        )
+        keys = list(dict.fromkeys(map(tuple, db.session.execute(changed))))[:RECENT]
+        held = {}
+        for entity in dict.fromkeys(entity for entity, _ in keys):
+            ids, model = [key for kind, key in keys if kind == entity], models[entity]
+            rows = db.session.scalars(select(model).where(model.id.in_(ids)))
+            held |= {(entity, row.id): row for row in rows}
+        rows = [
+            {"label": str(held[key]), "href": href, "icon": view_of_list(key[0]).icon}
+            for key in keys
+            if key in held and (href := cells.path_of(held[key]))
+        ]
+        return [{"title": gettext("Recent"), "icon": "clock", "rows": rows}] if rows else []
 
     def _records(self, words):
-        models = [model for model in SEARCHED if g.principal.may("see", model.__tablename__)]
+        models = self._models()
         found = search.find(db.session(), words, models, limit=len(models) * LOOKED_AT, most=LOOKED_AT)
         groups = {model: [] for model in models}
         for _, row in found:

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from sqlalchemy import select
 
+from app.models import Company
 from tests.rules import world
 
 FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -41,6 +43,22 @@ def test_what_one_may_do_and_where_one_may_go_is_found_too(north, client_for):
     assert "/deals/new?quick=1" not in client_for("director").get("/search/?q=new+deal").links
     assert "Nothing is called “xyzzy”." in north.get("/search/?q=xyzzy")
     north.get("/search/?q=%00%ud800")
+
+
+def test_whoever_has_typed_nothing_is_offered_what_he_worked_on_last(north, client_for, as_system):
+    with as_system() as session:
+        numbers = {row.name: row.id for row in session.scalars(select(Company))}
+    assert "Recent" not in groups(north.get("/search/"))
+    for name in ("One", "Two"):
+        north.submit(north.get("/companies/new"), "/companies/new", name=name)
+    with as_system() as session:
+        new = {row.name: row.id for row in session.scalars(select(Company)) if row.name not in numbers}
+    page = north.get("/search/")
+    assert groups(page) == ["Recent", "Do and go"]
+    assert page.links.index(f"/companies/{new['Two']}") < page.links.index(f"/companies/{new['One']}")
+    assert "Recent" not in groups(client_for("rep.south").get("/search/"))
+    north.submit(north.get(f"/companies/{new['Two']}"), f"/companies/{new['Two']}/delete")
+    assert f"/companies/{new['Two']}" not in north.get("/search/").links
 
 
 @pytest.mark.parametrize("who", ["admin", "director", "rep.north", "agent", "finance", "marketer"])

@@ -1,6 +1,7 @@
 """The sealed line: whoever searches or enters another department's customer learns whose he is, and nothing else."""
 
 import io
+import re
 
 import pytest
 from sqlalchemy import func, select
@@ -96,6 +97,8 @@ def test_who_enters_him_is_warned_and_goes_on_with_a_reason(foreign, client_for,
     rep = client_for("rep.north")
     page = rep.submit("/companies/new", "/companies/new", status=422, name="ALPINE TENTS", city="Graz")
     assert LINE in page and 'value="Graz"' in page.html
+    by_enter = re.search(r'<button[^>]*type="submit"[^>]*>', page.html.split('action="/companies/new"')[1])[0]
+    assert "formaction" not in by_enter  # it saves, it does not ask
     rep.submit(page, "/companies/new", sealed_reason="Another firm of that name")
     with as_system() as session:
         made = session.scalars(select(Company).where(Company.city == "Graz")).one()
