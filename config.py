@@ -791,7 +791,8 @@ class Settings(BaseSettings):
 
     def _engine_options(self):
         # A request may hold two connections: its own, and a short one that loads who asks.
-        options = {"pool_size": THREADS, "max_overflow": THREADS}
+        # The one used last comes first: what it has prepared and read is still at hand.
+        options = {"pool_size": THREADS, "max_overflow": THREADS, "pool_use_lifo": True}
         if not self.is_sqlite:
             # Pages ask many small questions: to compile them, or to call helpers in, takes longer than the answers.
             options["connect_args"] = {"options": "-c jit=off -c max_parallel_workers_per_gather=0"}

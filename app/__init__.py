@@ -7,12 +7,19 @@ from app.extensions import db, migrate
 from config import load_settings
 
 
+class Plain(Flask):
+    """Flask without asking of each function, at each request, whether it is a coroutine: none of ours is."""
+
+    def ensure_sync(self, func):
+        return func
+
+
 def create_app(settings=None):
     """The application for these settings (default: those of the environment and the instance folder)."""
     from app import access, ledger, models, search, security, sessions, views, wall  # noqa: F401  (guards listen)
 
     settings = settings or load_settings()
-    app = Flask(__name__, instance_path=str(settings.FOYER_HOME), static_folder=None)
+    app = Plain(__name__, instance_path=str(settings.FOYER_HOME), static_folder=None)
     app.config.from_mapping(settings.flask_config())
     security.use_zone(settings.zone)
     if settings.PROXIES:

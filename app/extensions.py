@@ -1,5 +1,6 @@
 """The objects the house is wired with: database, CSRF guard, migrations. Objects only, no behaviour of the firm."""
 
+from functools import lru_cache
 from time import monotonic
 
 from flask_appbuilder.models.sqla import Model
@@ -104,4 +105,13 @@ def _still_there(connection, record, _proxy):
 def _begin(connection):
     if connection.dialect.name == "sqlite":
         kind = connection.get_execution_options().get("begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {kind}")
+        if kind is not None:
+            connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+@lru_cache(maxsize=8)
+def for_one_question(engine):
+    """The engine for a connection that asks one SELECT, which needs no transaction around it."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(begin=None)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

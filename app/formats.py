@@ -5,6 +5,7 @@ Pure: the reader's locale and time zone come as arguments. A missing value reads
 
 from datetime import UTC
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone
 from babel.numbers import format_currency, format_decimal, format_percent
@@ -32,6 +33,7 @@ def moment(value, locale="en", timezone="UTC"):
     )
 
 
+@lru_cache(maxsize=10_000, typed=True)
 def number(value, locale="en"):
     """A number with all its places and no padding: 1.500 -> “1.5”."""
     return "" if value is None else format_decimal(value, locale=locale, decimal_quantization=False)

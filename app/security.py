@@ -18,7 +18,7 @@ from sqlalchemy.orm import aliased
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access, in_hand, roles, throttle
-from app.extensions import N_, Session, db
+from app.extensions import N_, Session, db, for_one_question
 from app.models import (
     ENTITIES,
     RIGHTS_VERSION,
@@ -65,9 +65,7 @@ def load_principal(user_id, *, only=None):
     number that goes up with every change of rights. While all that is as it was, and it is the same day, the principal
     is the same object. `only`: the names of the roles that count, where a key carries a part of them.
     """
-    with db.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":  # spares it a BEGIN and a ROLLBACK
-            connection.execution_options(isolation_level="AUTOCOMMIT")
+    with for_one_question(db.engine).connect() as connection:
         asked = {"user_id": user_id}
         row = connection.execute(_by_id(), asked, execution_options={access.DOOR: True}).first()
     return principal_from(user_id, row, only=only) if row is not None else None

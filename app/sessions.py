@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, delete, event, func, insert, inspect, select, 
 from sqlalchemy.exc import OperationalError
 
 from app import access, bell, security, throttle
-from app.extensions import SQLITE_HABITS, Session, db
+from app.extensions import SQLITE_HABITS, Session, db, for_one_question
 from app.models import Account, LoginSession, Membership, OldPassword
 from app.security import User
 
@@ -50,7 +50,7 @@ def find(token, kind, settings):
     """(principal, login) of a living session with this id, or (None, None). One statement, by an index."""
     if not token or not security.is_storable(token):
         return None, None
-    with db.engine.connect() as connection:
+    with for_one_question(db.engine).connect() as connection:
         asked = {"token_hash": _hash(token)}
         row = connection.execute(_by_token(), asked, execution_options={access.DOOR: True}).first()
     if row is None:

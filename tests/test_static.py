@@ -114,4 +114,5 @@ def test_the_sprite_holds_the_icons_that_are_listed():
 def test_a_component_says_how_it_is_called_and_defines_its_macro(path):
     text = path.read_text()
     assert text.startswith(f"{{#- {path.stem}("), "a component starts with a comment that tells its arguments"
-    assert f"{{% macro {path.stem}(" in text
+    drawn_in_python = f"{{% set {path.stem} = draw_{path.stem} %}}"
+    assert f"{{% macro {path.stem}(" in text or drawn_in_python in text

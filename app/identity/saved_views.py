@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, bindparam, or_, select
 
 from app import access
-from app.extensions import db
+from app.extensions import db, for_one_question
 from app.models import Department, SavedView
 
 MOST = 50  # views of one person for one kind of record
@@ -39,7 +39,7 @@ def seen(principal, entity):
 
 def _asked(principal, entity):
     asked = {"entity": entity, "user_id": principal.id, "departments": sorted(principal.departments) or [0]}
-    with db.engine.connect() as connection:
+    with for_one_question(db.engine).connect() as connection:
         found = connection.execute(_seen(), asked, execution_options={access.DOOR: True})
         return [View(*row) for row in found]
 

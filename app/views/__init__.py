@@ -118,6 +118,7 @@ APIS = [CompanyApi, ContactApi, DealApi, TicketApi, CampaignApi]
 
 def install(app):
     """Register every view, the error pages, and what all templates share."""
+    app.jinja_environment = templating.Templates  # before anybody asks for the environment
     assets.install(app)
     builder = base.install(app)
     templating.install(app)
@@ -142,7 +143,8 @@ def _shared():
         "principal": principal,
         "unread": login.unread if (login := g.get("login")) else 0,
         "lang": lang,
-        "quick": _quick(principal) if principal else None,
+        "quick": _quick(principal, lang) if principal else "",
+        "palette": _palette(lang) if principal else "",
         "site_map": _site_map(*menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }
 
@@ -151,13 +153,26 @@ def _shared():
 QUICK = (ContactView, CompanyView, DealView, ActivityView, TicketView)
 
 
-def _quick(principal):
-    """(what, where, icon) of all that the principal may add by a short form."""
-    return [
+@lru_cache(maxsize=1024)
+def _quick(principal, _lang):
+    """The menu of all that the principal may add by a short form, drawn; nothing where that is nothing."""
+    entries = [
         (gettext(view.one), f"{view.route_base}/new?quick=1", view.icon)
         for view in QUICK
         if principal.may("add", view.model.__tablename__)
     ]
+    return _component("quick_add")(entries) if entries else ""
+
+
+@lru_cache(maxsize=16)
+def _palette(_lang):
+    """The palette, drawn: the same for all who read this language."""
+    return _component("palette")()
+
+
+def _component(name):
+    """The macro of a component."""
+    return getattr(current_app.jinja_env.get_template(f"components/{name}.html").module, name)
 
 
 @lru_cache(maxsize=1024)
@@ -184,7 +199,6 @@ def off_menu(principal):
 @lru_cache(maxsize=1024)
 def _site_map(menu, more, section, _lang):
     """The site map drawn: the same for all who see these entries and read this language, in a section of the pages."""
-    navigation = current_app.jinja_env.get_template("components/navigation.html").module.navigation
     drawn = [
         {
             "label": gettext(entry.label),
@@ -197,7 +211,7 @@ def _site_map(menu, more, section, _lang):
     ]
     is_below = section == "settings" or any(entry.path.split("/")[1] == section for entry in more)
     rest = {"label": gettext("More"), "icon": "dots", "href": "/settings/", "active": is_below}
-    return navigation(drawn, rest if more else None)
+    return _component("navigation")(drawn, rest if more else None)
 
 
 CONTENT_SECURITY_POLICY = (

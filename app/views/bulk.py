@@ -19,7 +19,7 @@ from app.extensions import N_, db
 from app.models import ENTITIES, Campaign, Contact, Share, Tag
 from app.rules import RuleBroken, asking, bulk_work, campaigns, sharing, tags
 from app.rules.bulk_work import IN_REQUEST, KINDS, Deed
-from app.views import cells, custom_values, forms
+from app.views import cells, custom_values, forms, templating
 from app.views.base import allows, expose
 from app.views.errors import sentence
 from app.views.exports import with_args
@@ -109,7 +109,7 @@ class BulkRoutes:
             return []
         may_bulk = g.principal.may("bulk", self.entity)
         return [
-            (name, gettext(words))
+            (name, templating.said(words))
             for name, (words, verb) in DEEDS.items()
             if (may_bulk or verb in bulk_work.UNCHANGING)
             and g.principal.may(verb, self.entity)
@@ -140,7 +140,7 @@ class BulkRoutes:
                 ("page", "-".join(str(row["id"]) for row in rows)),
             ],
             "deeds": deeds,
-            "which": [(key, gettext(words)) for key, words in WHICH.items()],
+            "which": [(key, templating.said(words)) for key, words in WHICH.items()],
             "has_more": has_more,
             "select_all": gettext("Select all %(number)s that match", number=count),
             "all_told": gettext("All %(number)s that match are selected", number=count),

@@ -81,7 +81,8 @@ def link_by_name(target, values):
     if entity == "stage":
         return {"kind": "badge", "label": name, "color": COLORS.get(values["outcome"])}
     base = PATHS.get(entity)
-    href = f"{base}/{values['id']}" if base and g.principal.may("see", entity) else None
+    may_see = base and g._get_current_object().principal.may("see", entity)
+    href = f"{base}/{values['id']}" if may_see else None
     return {"kind": "link", "label": name, "href": href}
 
 

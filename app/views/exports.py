@@ -11,7 +11,7 @@ from app import access, filters
 from app.exchange import exporting
 from app.extensions import N_, db
 from app.models import Contact
-from app.views import approvals, filtering, leaving
+from app.views import approvals, filtering, leaving, templating
 from app.views.base import allows, expose
 from app.views.reading import today
 
@@ -116,9 +116,9 @@ def _menu(action, hidden, is_of_contacts, _language):
     menu = {
         "action": action,
         "hidden": hidden,
-        "formats": [(key, gettext(words)) for key, words in kinds.items()],
-        "columns": [(key, gettext(words)) for key, words in COLUMNS.items()],
-        "links": [(key, gettext(words)) for key, words in LINKS.items()],
+        "formats": [(key, templating.said(words)) for key, words in kinds.items()],
+        "columns": [(key, templating.said(words)) for key, words in COLUMNS.items()],
+        "links": [(key, templating.said(words)) for key, words in LINKS.items()],
     }
     component = current_app.jinja_env.get_template("components/export_menu.html")
     return component.module.export_menu(menu)

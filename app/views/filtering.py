@@ -5,7 +5,7 @@ back is turned into the plain address of the list (`step`).
 """
 
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from flask import flash, g
 from flask_babel import gettext
@@ -47,12 +47,24 @@ _WORDS = {"me": N_("me"), "mine": N_("my department"), "below": N_("my departmen
 
 def address(view, query, **more):
     """The list's address for this query, in its plainest form."""
-    said = [pair for pair in filters.parameters_of(query) if pair != ("sort", _usual_sort(view, query))]
-    if query.size != filters.PAGE_SIZES[1]:
-        said.append(("size", str(query.size)))
-    said += look_kept(view)
-    said += [(name, value) for name, value in more.items() if value is not None]
-    return f"{view.route_base}/?{urlencode(said)}" if said else f"{view.route_base}/"
+    return address_by_sort(view, query, **more)(query.sort)
+
+
+def address_by_sort(view, query, **more):
+    """The function from an order to the list's address for this query in that order: the rest is written once."""
+    *before, (name, _) = filters.parameters_of(query)
+    after = [] if query.size == filters.PAGE_SIZES[1] else [("size", str(query.size))]
+    after += look_kept(view)
+    after += [pair for pair in more.items() if pair[1] is not None]
+    before, after = urlencode(before), urlencode(after)
+    usual = _usual_sort(view, query)
+
+    def at(sort):
+        order = "" if sort == usual else f"{name}={quote_plus(sort)}"
+        said = "&".join(part for part in (before, order, after) if part)
+        return f"{view.route_base}/?{said}" if said else f"{view.route_base}/"
+
+    return at
 
 
 def look_kept(view):

@@ -1,6 +1,5 @@
 """Lists: any of an entity's rows, searched, filtered, ordered and paged, with all of it in the URL."""
 
-from dataclasses import replace
 from functools import cache
 from operator import attrgetter
 
@@ -163,8 +162,9 @@ class ListView(LookRoutes, PageView):
         tellers = [_teller(self.model, name) for name in self.shown_columns()]
         own = self._custom_fields()
         names = custom_fields.names_of(db.session(), own, [row.custom for row in rows]) if own else {}
+        is_dear = bool(rows) and "currency" in rows[0]._fields
         for row in rows:
-            currency = getattr(row, "currency", None)
+            currency = row.currency if is_dear else None
             drawn = [tell(row, currency) for tell in tellers]
             said = row.custom or {} if own else {}
             drawn += [custom_values.cell(one, said.get(one.name), names, currency) for one in own]
@@ -179,7 +179,8 @@ class ListView(LookRoutes, PageView):
         return {"label": f"{number(most)}+", "href": filtering.address(self, query, count="exact")}
 
     def _heads(self, query):
-        heads, sortable, first = [], self.sortable(), replace(query, after=None)
+        heads, sortable = [], self.sortable()
+        address = filtering.address_by_sort(self, query)  # the cursor is no part of it
         for name in self.shown_columns():
             column = self.model.__table__.c[name]
             is_number = isinstance(column.type, Exact | Integer) and not column.foreign_keys
@@ -188,7 +189,7 @@ class ListView(LookRoutes, PageView):
                 is_now = query.column == name
                 turned = f"-{name}" if query.sort == name else name
                 head["sort_dir"] = ("desc" if query.is_downwards else "asc") if is_now else None
-                head["sort_href"] = filtering.address(self, replace(first, sort=turned))
+                head["sort_href"] = address(turned)
             heads.append(head)
         for one in self._custom_fields():
             is_number = one.kind in custom_fields.PLACES

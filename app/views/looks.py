@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from app import access, filters
 from app.extensions import N_, db
 from app.identity import preferences, saved_views
-from app.views import cells, custom_values, filtering
+from app.views import cells, custom_values, filtering, templating
 from app.views.base import allows, expose
 
 SHOW, DENSITY, VIEW, COLUMN, PANEL = "show", "density", "view", "col", "look"
@@ -42,9 +42,10 @@ class LookRoutes:
 
     def look(self):
         """The look that the address asks for; raises BadQuery for a column that there is not. Read once a request."""
-        if "look" not in g:
-            g.look = self._look_of(request.args)
-        return g.look
+        kept = g._get_current_object()  # a page asks for it twenty times
+        if "look" not in kept:
+            kept.look = self._look_of(request.args)
+        return kept.look
 
     def _look_of(self, args):
         names = tuple(dict.fromkeys(one for one in args.get(SHOW, "").split(",") if one))
@@ -135,7 +136,7 @@ class LookRoutes:
         has_default = self.entity in g.principal.default_views
         tabs = [
             {
-                "label": gettext("All"),
+                "label": templating.said(N_("All")),
                 "href": f"{self.route_base}/{f'?{VIEW}={ALL}' if has_default else ''}",
                 "is_current": current is None and is_plain,
             }

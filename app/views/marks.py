@@ -10,6 +10,8 @@ from functools import cache
 from flask_babel import gettext
 from markupsafe import Markup, escape
 
+from app.extensions import N_
+from app.views import templating
 from app.views.assets import asset
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
@@ -130,7 +132,7 @@ def rows(rows, columns):
     """The rows of a list's table: {"href", "cells", "id"}; the first cell opens the row. With "pick" on a row, a box
     to select it stands first."""
     heads = [_head_of_cell(one, place == 0) for place, one in enumerate(columns)]
-    drawn, select = [], gettext("Select %(name)s", name="%(name)s")  # translated once, said of every row
+    drawn, select = [], templating.said(N_("Select %(name)s"))
     for row in rows:
         drawn.append("<tr>")
         if row.get("pick") is not None:
@@ -167,5 +169,5 @@ def _box(row, select):
     return f'<td class="pick-cell">{box}</td>'
 
 
-FILTERS = {"cell": cell, "list_rows": rows}
-MARKS = {"draw_icon": icon, "draw_badge": badge, "draw_avatar": avatar, "draw_not_visible": not_visible}
+FILTERS = {"list_rows": rows}
+MARKS = {f"draw_{one.__name__}": one for one in (icon, badge, avatar, not_visible, cell)}

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from flask import g
+from flask.templating import Environment
 from flask_babel import Domain, get_translations
 from jinja2 import Template
 from markupsafe import Markup
@@ -22,6 +23,22 @@ class Component(Template):
         return self._module
 
 
+class Templates(Environment):
+    """The templates by their names: once one is loaded, its file is not asked for again."""
+
+    def __init__(self, app, **options):
+        super().__init__(app, **options)
+        self.known = {}
+
+    def get_template(self, name, parent=None, globals=None):
+        found = self.known.get(name)
+        if found is None:
+            found = super().get_template(name, parent, globals)
+            if not self.auto_reload:
+                self.known[name] = found
+        return found
+
+
 class Catalogues(Domain):
     """The catalogues of all languages; which one a request speaks is found out once, until it speaks another."""
 
@@ -38,7 +55,8 @@ class Catalogues(Domain):
 
 def _spoken():
     """The catalogue of the reader's language, by the shortest way: a page asks for it again and again."""
-    return getattr(g.get("_flask_babel"), "babel_translations", None) or get_translations()
+    spoken = g._get_current_object().get("_flask_babel")  # past the proxy, which looks anew for each attribute
+    return getattr(spoken, "babel_translations", None) or get_translations()
 
 
 def said(text):
