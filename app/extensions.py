@@ -18,6 +18,7 @@ from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
 from flask_migrate import Migrate  # noqa: E402
 from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
+from psycopg.pq import TransactionStatus  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
 from sqlalchemy.exc import DisconnectionError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
@@ -107,6 +108,16 @@ def _begin(connection):
         kind = connection.get_execution_options().get("begin", "DEFERRED")
         if kind is not None:
             connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+@event.listens_for(Engine, "rollback")
+def _keep_what_is_prepared(connection):
+    """Nearly every page ends with a ROLLBACK, at which psycopg forgets the statements that it has prepared, and has
+    them planned anew; PostgreSQL itself keeps them. What failed is left to psycopg.
+    """
+    driver = connection.connection.driver_connection
+    if type(driver).__module__.startswith("psycopg") and driver.info.transaction_status == TransactionStatus.INTRANS:
+        driver.pgconn.exec_(b"ROLLBACK")
 
 
 @lru_cache(maxsize=8)
