@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import (
     BindParameter,
     Boolean,
+    Column,
     FromClause,
     Select,
     Table,
@@ -41,7 +42,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Load, LoaderCriteriaOption
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.sql.elements import ColumnClause, TextClause
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping, TextClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
 
@@ -1063,6 +1064,7 @@ def _may_touch_the_old_state(session, _context, _instances):
         _uncover(session, principal, row)
     for (verb, model), rows in touched.items():
         _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
+    session.info["asked"] = touched
     for model, keys in given_away.items():
         ask_to_give_away(session, model, keys)
 
@@ -1076,14 +1078,41 @@ def _may_leave_the_new_state(session, context):
     for row in session.new:
         touched["add", type(row)].add(row.id)
     kept = session.dirty.difference(deleted_in(context))  # the right to those was asked before they went
+    asked = session.info.pop("asked")
     for row in kept:
         if session.is_modified(row, include_collections=False):
+            if row in asked["edit", type(row)] and _stays_where_it_was(principal, row):
+                continue  # what was asked before it was written still holds
             touched["edit", type(row)].add(row.id)
     for row in (*session.new, *kept):
         for target, key in _new_links(row):
             linked["see", target].add(key)
     for (verb, model), keys in (*touched.items(), *linked.items()):
         _ask(session, principal, verb, model, keys)
+
+
+def _stays_where_it_was(principal, row):
+    """Whether nothing that this flush changes of a row is what the right to edit it stands on."""
+    read = _read_for(principal, "edit", type(row))
+    return read is not None and not any(inspect(row).attrs[name].history.has_changes() for name in read)
+
+
+@lru_cache(maxsize=4096)
+def _read_for(principal, verb, model):
+    """The columns that a grant's condition reads of a row; None where it asks anything else."""
+    condition, _ = _reach_of(principal, verb, model)
+    if condition is EVERY_ROW:
+        return ()
+    if condition is NO_ROW:
+        return None
+    parts = list(iterate(condition))
+    columns = [one for one in parts if isinstance(one, Column)]
+    is_plain = all(isinstance(one, _PLAIN) for one in parts) and all(one.table is model.__table__ for one in columns)
+    return tuple({one.name for one in columns}) if is_plain else None
+
+
+# What a condition on nothing but the row's own columns is made of.
+_PLAIN = (Column, BindParameter, BinaryExpression, BooleanClauseList, Grouping)
 
 
 def deleted_in(flush_context):

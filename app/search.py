@@ -50,7 +50,6 @@ _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names
 _ENTRY = SearchEntry.__table__
 # FTS5 beside SQLite's entries. Its column of its own name asks all columns, and takes commands.
 _FTS = table("search_fts", column("rowid"), column("text"), column("search_fts"))
-_INDEXED = table("search_text", column("id"), column("text"))  # a view: the entries, as FTS5 reads them
 
 
 # --------------------------------------------------------------------------------------------- folding
@@ -528,13 +527,18 @@ def put(connection, entries, *, new=False):
     keys = {}
     for entry in entries:
         keys.setdefault(entry["entity"], []).append(entry["record_id"])
+    known = {}
     if not new:
         for entity, ids in keys.items():
-            _tell_fts(connection, entity, ids, search_fts="delete")
+            known[entity] = _tell_fts(connection, entity, ids, search_fts="delete")
     into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
     connection.execute(into, entries, execution_options={DOOR: True})
     for entity, ids in keys.items():
-        _tell_fts(connection, entity, ids)
+        if len(known.get(entity, ())) < len(ids):
+            _tell_fts(connection, entity, ids)
+        elif rows := known[entity]:
+            stands = {entry["record_id"]: entry for entry in entries if entry["entity"] == entity}
+            _into_fts(connection, [(row.id, stands[row.record_id]) for row in rows])
     learn(connection, entries)
 
 
@@ -555,25 +559,39 @@ def take(connection, entity, ids):
 
 _THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindparam("ids", expanding=True)))
 _TAKEN = delete(_ENTRY).where(*_THESE)
-_AS_INDEXED = select(_INDEXED.c.id, _INDEXED.c.text).where(
-    _INDEXED.c.id.in_(select(_ENTRY.c.id).where(*_THESE))
-)
+_AS_THEY_STAND = select(_ENTRY.c.id, _ENTRY.c.record_id, _ENTRY.c.department_id, _ENTRY.c.text).where(*_THESE)
 _INTO_FTS = insert(_FTS)
 
 
 def _tell_fts(connection, entity, ids, **command):
     """Have FTS5 take in what stands in these entries; with the command "delete", forget it, before it goes or changes.
 
-    Row by row: a statement that inserts what it selects makes FTS5 write out what it has gathered, each time.
+    Returns the rows of the entries, where FTS5 keeps the index.
     """
     if connection.dialect.name != "sqlite":
-        return
+        return []
+    found = []
     for chunk in _chunks(ids):
         these = {"entity": entity, "ids": chunk}
-        rows = connection.execute(_AS_INDEXED, these, execution_options={DOOR: True}).all()
+        rows = connection.execute(_AS_THEY_STAND, these, execution_options={DOOR: True}).all()
         if rows:
-            told = [{"rowid": row.id, "text": row.text, **command} for row in rows]
-            connection.execute(_INTO_FTS, told, execution_options={DOOR: True})
+            _into_fts(connection, [(row.id, row._mapping) for row in rows], **command)
+        found += rows
+    return found
+
+
+def _into_fts(connection, entries, **command):
+    """Tell FTS5 of entries, given as (id, values), as it reads them in `search_text`: behind their department's mark.
+
+    Row by row: a statement that inserts what it selects makes FTS5 write out what it has gathered, each time.
+    """
+    told = [{"rowid": key, "text": _as_indexed(entry), **command} for key, entry in entries]
+    connection.execute(_INTO_FTS, told, execution_options={DOOR: True})
+
+
+def _as_indexed(entry):
+    department = entry["department_id"]
+    return entry["text"] if department is None else _mark(department) + entry["text"]
 
 
 def _command_fts(connection, command):

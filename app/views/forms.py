@@ -4,7 +4,7 @@ import re
 from functools import cache
 
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import Boolean, Date, Integer, Text, select
+from sqlalchemy import Boolean, Date, Integer, Text, bindparam, select
 from wtforms import (
     BooleanField,
     DateField,
@@ -107,19 +107,21 @@ class LinkField(StringField):
     def __init__(self, *args, target, session=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.target, self.session, self.not_visible, self._suggested = target, session, False, None
-        self._row = None  # held, or the session would forget it and ask for it again
+        self._now = None  # (id, how it is written) of what stands in the link
 
     def use(self, session, row_id, formdata):
         """Look up what stands in the link now, and what was typed, through the session's sight."""
         self.session = session
-        self._row = session.get(self.target, row_id) if row_id is not None else None
-        self.not_visible = row_id is not None and self._row is None
+        self._now = _written_by_id(session, self.target, row_id) if row_id is not None else None
+        self.not_visible = row_id is not None and self._now is None
         if formdata is None or self.not_visible:
             return
         text = formdata.get(self.name, "").strip()
         try:
             if self.name in formdata:
-                self.data = find_named(session, self.target, text).id if text else None
+                is_as_before = self._now is not None and text == self._now[1]
+                if not is_as_before:
+                    self.data = find_named(session, self.target, text).id if text else None
         except Unclear as error:
             self._suggested = error.candidates or None
             self.process_errors = [*self.process_errors, error.args[0]]
@@ -135,12 +137,9 @@ class LinkField(StringField):
             return self.raw_data[0]
         if self.data is None:
             return ""
-        row = (
-            self._row
-            if self._row is not None and self._row.id == self.data
-            else self.session.get(self.target, self.data)
-        )
-        return "" if row is None else named(row)
+        is_as_before = self._now is not None and self._now[0] == self.data
+        found = self._now if is_as_before else _written_by_id(self.session, self.target, self.data)
+        return "" if found is None else found[1]
 
     def process_formdata(self, valuelist):
         """Nothing yet: `use` looks up, once it knows the session."""
@@ -188,6 +187,17 @@ def newest(session, target):
 @cache
 def _newest(target):
     return select(*name_columns(target)).order_by(target.id.desc()).limit(SUGGESTED)
+
+
+def _written_by_id(session, target, key):
+    """(id, how it is written) of a record that the session sees, or None."""
+    row = session.execute(_name_of(target), {"key": key}).first()
+    return None if row is None else (row.id, written(row))
+
+
+@cache
+def _name_of(target):
+    return select(*name_columns(target)).where(target.id == bindparam("key"))
 
 
 def written(row):
