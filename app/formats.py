@@ -3,9 +3,9 @@
 Pure: the reader's locale and time zone come as arguments. A missing value reads as an empty text.
 """
 
-from datetime import UTC
+from datetime import UTC, time
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone
 from babel.numbers import format_currency, format_decimal, format_percent
@@ -16,6 +16,7 @@ def money(value, currency, locale="en"):
     return "" if value is None else format_currency(value, currency, locale=locale)
 
 
+@lru_cache(maxsize=10_000)
 def day(value, locale="en"):
     """A date as one writes it in a letter: “3 Feb 2026”, in the order of the locale."""
     return "" if value is None else format_date(value, "medium", locale=locale)
@@ -27,10 +28,20 @@ def moment(value, locale="en", timezone="UTC"):
         return ""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     local = aware.astimezone(get_timezone(timezone))
-    day_and_time = get_datetime_format("medium", locale=locale)
-    return day_and_time.format(
-        format_time(local, "short", locale=locale), format_date(local, "medium", locale=locale)
-    )
+    return _day_and_time(locale).format(_clock(local.hour, local.minute, locale), day(local.date(), locale))
+
+
+# A history says the same days and minutes again and again; to write one out takes Babel longer than all the rest.
+
+
+@cache
+def _day_and_time(locale):
+    return get_datetime_format("medium", locale=locale)
+
+
+@lru_cache(maxsize=10_000)
+def _clock(hour, minute, locale):
+    return format_time(time(hour, minute), "short", locale=locale)
 
 
 @lru_cache(maxsize=10_000, typed=True)

@@ -1,6 +1,6 @@
 """Files on records: put there, taken off, and kept as long as something can still lead to them."""
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from app import blobs, bulk, ledger
 from app.access import DOOR
@@ -64,9 +64,17 @@ def tidy_name(name):
 
 
 def of(session, row):
-    """The files on a record, the newest first."""
-    this = (Attachment.entity == row.__tablename__, Attachment.record_id == row.id)
-    return session.scalars(select(Attachment).where(*this).order_by(Attachment.id.desc())).all()
+    """The files on a record that the session holds, the newest first; who sees the record sees them."""
+    this = {"entity": row.__tablename__, "key": row.id}
+    return session.connection().execute(_ON_RECORD, this, execution_options={DOOR: True}).all()
+
+
+_FILE = Attachment.__table__.c
+_ON_RECORD = (
+    select(_FILE.id, _FILE.name, _FILE.media_type, _FILE.size, _FILE.sha256, _FILE.created_at)
+    .where(_FILE.entity == bindparam("entity"), _FILE.record_id == bindparam("key"))
+    .order_by(_FILE.id.desc())
+)
 
 
 def on(session, row, key):
