@@ -257,6 +257,8 @@ def _values(row, action):
         column = attribute.columns[0]
         if attribute.deferred or is_omitted(attribute.key, action):
             continue
+        if action == "edit" and attribute.key not in state.committed_state:
+            continue  # untouched
         history = state.attrs[attribute.key].history
         if action == "edit":
             if not history.has_changes():

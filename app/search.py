@@ -520,26 +520,29 @@ def entry_of(model, values, row=None):
     }
 
 
-def put(connection, entries, *, new=False):
-    """Write these entries, in place of those there were unless all their records are `new`."""
+def put(connection, entries, *, new=False, known=frozenset()):
+    """Write these entries, in place of those there were unless all their records are `new`.
+
+    `known` are words that an entry held until now: they need not be learnt.
+    """
     if not entries:
         return
     keys = {}
     for entry in entries:
         keys.setdefault(entry["entity"], []).append(entry["record_id"])
-    known = {}
+    before = {}
     if not new:
         for entity, ids in keys.items():
-            known[entity] = _tell_fts(connection, entity, ids, search_fts="delete")
+            before[entity] = _tell_fts(connection, entity, ids, search_fts="delete")
     into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
     connection.execute(into, entries, execution_options={DOOR: True})
     for entity, ids in keys.items():
-        if len(known.get(entity, ())) < len(ids):
+        if len(before.get(entity, ())) < len(ids):
             _tell_fts(connection, entity, ids)
-        elif rows := known[entity]:
+        elif rows := before[entity]:
             stands = {entry["record_id"]: entry for entry in entries if entry["entity"] == entity}
             _into_fts(connection, [(row.id, stands[row.record_id]) for row in rows])
-    learn(connection, entries)
+    learn(connection, entries, known)
 
 
 @cache
@@ -645,9 +648,9 @@ def spellings(word):
     return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
-def learn(connection, entries):
-    """Remember the words of new entries, for those who misspell them."""
-    words = {word for entry in entries for word in entry["text"].split() if _SPELT.fullmatch(word)}
+def learn(connection, entries, known=frozenset()):
+    """Remember the words of new entries, for those who misspell them; those that are `known` are not asked for."""
+    words = {word for entry in entries for word in entry["text"].split() if _SPELT.fullmatch(word)} - known
     options = {DOOR: True}
     fresh = []
     for chunk in _chunks(sorted(words)):
@@ -688,8 +691,19 @@ def _keep_up(session, context):
     for row in gone:
         take(connection, row.__tablename__, [row.id])
     fresh = [row for row in changed if row in session.new]
+    kept = [row for row in changed if row not in session.new]
     put(connection, [entry_for(row) for row in fresh], new=True)
-    put(connection, [entry_for(row) for row in changed if row not in session.new])
+    put(connection, [entry_for(row) for row in kept], known={word for row in kept for word in _words_before(row)})
+
+
+def _words_before(row):
+    """The words that the row's entry held until this flush, as far as the row still knows."""
+    model, attributes = type(row), db.inspect(row).attrs
+    values = {}
+    for name in model.__search__:
+        was = attributes[name].history
+        values[name] = (was.unchanged or was.deleted or (None,))[0]
+    return text_of(values, searched_columns(model)).split()
 
 
 def _is_found_by(session, row):
