@@ -589,6 +589,28 @@ def test_a_row_is_not_moved_out_of_ones_reach(house):
 
 
 @on_both_engines
+@pytest.mark.parametrize(("moves_to", "questions"), [(None, 1), ("North", 2)])
+def test_the_new_state_is_asked_about_where_the_right_may_have_changed(house, moves_to, questions):
+    asked = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        if statement.startswith("SELECT company.id \nFROM company"):
+            asked.append(statement)
+
+    with house.session("head.sales") as session:
+        row = session.get(Company, house.one("company", "South"))
+        row.city = "Bern"
+        if moves_to:
+            row.department_id = house.departments[moves_to]
+        event.listen(db.engine, "before_cursor_execute", note)
+        try:
+            session.flush()
+        finally:
+            event.remove(db.engine, "before_cursor_execute", note)
+    assert len(asked) == questions, asked
+
+
+@on_both_engines
 def test_a_foreign_row_is_not_taken_over(house):
     with house.session("rep.north") as session:
         row = _foreign(session, Company, house.one("company", "South"))
