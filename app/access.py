@@ -42,6 +42,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Load, LoaderCriteriaOption
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.util import identity_key
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping, TextClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
@@ -336,6 +337,13 @@ class Principal:
         """No need to ask either: that a column names an entity of which every row is allowed."""
         return NO_ROW
 
+    def verbs_of_whole(self, verb):
+        """The verbs of which one must reach the whole of a part; what is seen with its whole is taken along with it.
+
+        That a part goes with its whole, the session knows: `_goes_with_its_whole`.
+        """
+        return ("see",) if verb in ("see", "export") else ("edit",)
+
     def pointed_at(self):
         """The entities of records to whose rows others may point, as far as each must be asked for."""
         return ROOTS
@@ -482,8 +490,8 @@ def allowed(principal, verb, model, row=None):
         return _through_both(principal, "edit" if verb == "edit" else "see", row)
     if model.__through__:
         parent = ENTITIES[model.__through__]
-        verb = "see" if verb in ("see", "export") else "edit"  # what is seen with its whole is taken along with it
-        return _in_allowed(principal, verb, parent, getattr(row, f"{model.__through__}_id"))
+        column = getattr(row, f"{model.__through__}_id")
+        return _either([_in_allowed(principal, one, parent, column) for one in principal.verbs_of_whole(verb)])
     if model.__sight__ == "reference":
         may = principal.has(verb, entity)
         return _both(may, _of_departments(principal, verb, row)) if model is models.CustomField else may
@@ -1060,13 +1068,24 @@ def _may_touch_the_old_state(session, _context, _instances):
             _may_write_fields(principal, row, is_new=False)
             _uncover(session, principal, row)
     for row in session.deleted:
-        touched["delete", type(row)].add(row)
+        if not _goes_with_its_whole(session, row):
+            touched["delete", type(row)].add(row)
         _uncover(session, principal, row)
     for (verb, model), rows in touched.items():
         _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
     session.info["asked"] = touched
     for model, keys in given_away.items():
         ask_to_give_away(session, model, keys)
+
+
+def _goes_with_its_whole(session, row):
+    """Whether a row is a part of one that is deleted with it, on which the right to delete is asked for."""
+    whole = ENTITIES.get(type(row).__through__)
+    if whole is None:
+        return False
+    name = f"{whole.__tablename__}_id"
+    key = inspect(row).committed_state.get(name, getattr(row, name))  # that of which it is a part in the database
+    return session.identity_map.get(identity_key(whole, key)) in session.deleted
 
 
 @event.listens_for(Session, "after_flush")

@@ -104,7 +104,8 @@ def delete(session, model, ids, *, goes_along=False, step=lambda how_many: None)
             access.ask(session, "delete", model, keys)
         for part, column in _parts(model):
             of_these = select(part.__table__.c.id).where(part.__table__.c[column].in_(keys))
-            delete(session, part, session.connection().scalars(of_these, execution_options=_OPTIONS).all())
+            theirs = session.connection().scalars(of_these, execution_options=_OPTIONS).all()
+            delete(session, part, theirs, goes_along=True)  # the right was asked for on their whole
         # First the word, then the deed: whose a part was is asked of its record, which is about to go.
         ledger.record(session, model, "delete", [(row["id"], row, {}) for row in rows])
         for name in ledger.POINTING:

@@ -61,6 +61,10 @@ class Whoever:
         )
         return or_(self.has("edit", "account"), and_(row.source == "local", gives))
 
+    def verbs_of_whole(self, verb):
+        """See `Principal.verbs_of_whole`: a statement does not know whether the whole goes, too, so either will do."""
+        return {"see": ("see",), "delete": ("edit", "delete")}.get(verb, ("edit",))
+
     def pointed_at(self):
         """See `Principal.pointed_at`: what everybody reads is in that list or not seen at all."""
         return tuple(

@@ -198,6 +198,16 @@ ROLES = {
 }
 
 
+# What a deed writes beside its record: who may do it, may that, however a firm has composed his role.
+WITH_DEEDS = {("invoice", "issue"): Grant("number_series", ("see", "edit", "add"), ALL)}
+
+
 def grants_of(role, composed=None):
     """The grants of one role, the house's or the firm's own (`composed`: name -> grants). Unknown grants nothing."""
-    return tuple(ROLES.get(role) or (composed or {}).get(role, ()))
+    grants = tuple(ROLES.get(role) or (composed or {}).get(role, ()))
+    return grants + tuple(
+        more
+        for (entity, verb), more in WITH_DEEDS.items()
+        if any(one.entity == entity and verb in one.verbs for one in grants)
+        and not any(one.entity == more.entity and set(more.verbs) <= set(one.verbs) for one in grants)
+    )

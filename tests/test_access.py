@@ -35,7 +35,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from app import access, roles, security
+from app import access, bulk, roles, security
 from app.access import NoPrincipal, Unsighted, WriteRefused
 from app.extensions import Session, db
 from app.models import (
@@ -54,6 +54,7 @@ from app.models import (
     ExternalKey,
     Invoice,
     InvoiceLine,
+    NumberSeries,
     Payment,
     Product,
     SearchEntry,
@@ -1015,3 +1016,49 @@ def test_random_questions_get_the_answers_of_plain_python(house):
 
 
 KINDS_OF_ROWS = ("ids", "count", "join", "outer join", "union", "subquery", "group")
+
+
+# --------------------------------------------------------------------------------------------- roles of a firm's own
+
+
+def _holding(house, username, department, *grants):
+    """Somebody who holds these grants and nothing else."""
+    person, key = house.people[username], house.departments[department]
+    given = roles.grants_of("own", {"own": grants})
+    held = access.held(given, person_id=person.id, department_id=key, below={key})
+    return replace(person, grants=held, shared=frozenset())
+
+
+@on_both_engines
+def test_who_may_delete_a_whole_deletes_its_parts_with_it_but_not_one_by_itself(house):
+    who = _holding(
+        house,
+        "marketer",
+        "Marketing",
+        roles.Grant("campaign", ("see", "delete"), roles.DEPARTMENT),
+        roles.Grant("contact", roles.SEE, roles.ALL),
+    )
+    key = house.one("campaign", "Marketing")
+    with house.session(who) as session:
+        session.delete(session.get(Campaign, key).members[0])
+        with pytest.raises(WriteRefused):
+            session.flush()
+    with house.session(who) as session:
+        session.delete(session.get(Campaign, key))
+        session.flush()
+        assert key not in session.scalars(select(CampaignMember.campaign_id)).all()
+    with house.session(who) as session:
+        assert bulk.delete(session, Campaign, [key]) == [key]
+
+
+@on_both_engines
+def test_whoever_may_issue_invoices_may_count_their_numbers_on(house):
+    who = _holding(house, "agent", "Support", roles.Grant("invoice", ("see", "edit", "issue"), roles.ALL))
+    assert who.may("edit", "number_series")
+    assert not _holding(house, "agent", "Support", roles.Grant("invoice", ("see", "edit"), roles.ALL)).may(
+        "edit", "number_series"
+    )
+    with house.session(who) as session:
+        series = session.scalars(select(NumberSeries)).first()
+        series.last += 1
+        session.flush()

@@ -46,6 +46,11 @@ class LeakView(PageView):
         with access.system_session("a leak", writes=False) as session:
             return " ".join(session.scalars(select(Company.notes)).all())
 
+    @expose("/broken")
+    @allows(None)
+    def fail(self):
+        raise RuntimeError("a page that tells nothing, because it fails")
+
 
 class OpenView(PageView):
     """A view that nobody guards."""
@@ -90,6 +95,7 @@ def test_the_audit_finds_a_view_that_leaks(house_with, database):
         if row[0] not in audit.visible("rep.north")["company"]
     ]
     assert len(found) == len(foreign) > 5
+    assert audit.outcome.broken == ["rep.north: /leak/broken answers 500"]
 
 
 def test_the_audit_refuses_a_view_that_nobody_guards(house_with, database):

@@ -380,7 +380,7 @@ class World:
             self._add(session, name, entry, approval)
             other = next((key for key in self.staff.values() if key != own["owner_id"]), None)
             if other is not None:
-                over = {"deputy_id": other, "starts_on": NOW, "ends_on": NOW}
+                over = {"deputy_id": other, "starts_on": NOW.date(), "ends_on": NOW.date()}
                 self._add(session, name, self.canaries.row(models.Deputy, **own, **over))
 
     def _edit_everything(self):

@@ -39,7 +39,7 @@ class Report:
             f"{one.people} people, {one.routes} addresses, {len(self.departments)} departments; "
             f"{one.rows:,} planted rows with {one.canaries:,} canaries",
             f"{one.responses:,} responses: {len(one.out_of_place):,} canaries out of place, "
-            f"{len(one.not_found):,} rows not found where they belong",
+            f"{len(one.not_found):,} rows not found where they belong, {len(one.broken):,} pages failed",
             f"{one.figures:,} counts and sums compared with SQL, {len(one.wrong_figures):,} wrong",
             f"{one.mails:,} mails read",
             f"{one.pairs:,} pairs of a foreign and an absent number, {len(one.told_apart):,} told apart",

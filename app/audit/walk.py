@@ -74,10 +74,11 @@ class Outcome:
     not_found: list = field(default_factory=list)
     wrong_figures: list = field(default_factory=list)
     told_apart: list = field(default_factory=list)
+    broken: list = field(default_factory=list)
 
     @property
     def faults(self):
-        return [*self.out_of_place, *self.not_found, *self.wrong_figures, *self.told_apart]
+        return [*self.out_of_place, *self.not_found, *self.wrong_figures, *self.told_apart, *self.broken]
 
     def __str__(self):
         return (
@@ -85,7 +86,7 @@ class Outcome:
             f"{self.responses} responses: {len(self.out_of_place)} canaries out of place, "
             f"{len(self.not_found)} not found where they belong; {self.figures} figures compared, "
             f"{len(self.wrong_figures)} wrong; {self.pairs} pairs of foreign and absent ids, "
-            f"{len(self.told_apart)} told apart"
+            f"{len(self.told_apart)} told apart; {len(self.broken)} pages failed"
         )
 
 
@@ -228,6 +229,8 @@ class Audit:
         if status is not None and page.status != status:
             self.outcome.not_found.append(f"{self.account}: {url} answers {page.status}")
         self.outcome.responses += 1
+        if page.status >= 500:  # what tells nothing because it fails is not shown to be safe
+            self.outcome.broken.append(f"{self.account}: {url} answers {page.status}")
         told = {*CANARY.findall(page.told)} - set(asked)
         for word in sorted(told - self.allowed_now):
             home = self.home.get(word, ("a row of nobody", None, None))

@@ -12,6 +12,7 @@ from wtforms import (
     HiddenField,
     IntegerField,
     SelectField,
+    SelectMultipleField,
     StringField,
     TextAreaField,
     ValidationError,
@@ -220,6 +221,8 @@ def sent(field):
         return field.sent()
     if isinstance(field, BooleanField):
         return "y" if field.data else None
+    if isinstance(field, SelectMultipleField):
+        return [str(one) for one in field.data or ()]
     if isinstance(field, SelectField):
         return "" if field.data is None else str(field.data)
     return field._value()

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from app import bulk, jobs, ledger, undo
+from app import bulk, jobs, ledger, security, undo
 from app.access import DOOR
-from app.models import Activity, Change, ChangeSet, Company, Contact, CustomField, Deal
+from app.models import Activity, Change, ChangeSet, Company, Contact, CustomField, Deal, Staff
 from app.rules import deals
 from tests.databases import on_both_engines
 from tests.rules import world
@@ -146,6 +146,19 @@ def test_a_value_is_set_back_from_the_history(client_for, deed, as_system):
     assert "“City” is again what it was." in page.text
     with as_system() as session:
         assert session.get(Company, key).city == "Graz"
+
+
+def test_a_value_of_a_colleague_is_set_back_and_he_keeps_his_roles(client_for, deed, as_system):
+    with as_system() as session:
+        key = session.scalars(select(Staff.id).where(Staff.name == "Ingrid Solberg")).one()
+        had = security.roles_of(session, key)
+    deed(None, lambda session: setattr(session.get(Staff, key), "job_title", "Merchant"))
+    admin = client_for("admin")
+    page = admin.submit(admin.get(f"/staff/{key}/history"), f"/staff/{key}/restore", follow=True)
+    assert "“Job title” is again what it was." in page.text
+    with as_system() as session:
+        assert session.get(Staff, key).job_title == "Account Manager"
+        assert had and security.roles_of(session, key) == had
 
 
 def test_a_link_is_set_back_and_a_hidden_one_is_not(client_for, deed, as_system):
