@@ -3,17 +3,28 @@
 Pure: the reader's locale and time zone come as arguments. A missing value reads as an empty text.
 """
 
+import re
 from datetime import UTC, time
 from decimal import Decimal
 from functools import cache, lru_cache
 
+from babel import Locale
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_compact_currency, format_currency, format_decimal, format_percent
 
 
 def money(value, currency, locale="en"):
     """An amount to the cent with its currency: 1234.5, "EUR" -> “€1,234.50”."""
     return "" if value is None else format_currency(value, currency, locale=locale)
+
+
+def about(value, currency, locale="en"):
+    """An amount in few signs, as a chart has room for: “€137K”. To the unit where a language knows no short form."""
+    short = format_compact_currency(value, currency, locale=locale, fraction_digits=1)
+    if re.search(r"\d{4}", short):
+        whole = Locale.parse(locale).currency_formats["standard"].pattern.replace(".00", "")
+        return format_currency(value, currency, format=whole, locale=locale, currency_digits=False)
+    return short
 
 
 @lru_cache(maxsize=10_000)

@@ -300,7 +300,7 @@ class Company(Owned, Addressed):
     email = words(N_("E-mail"), 200, format="email")
     phone = words(N_("Phone"), 40, format="phone")
     fax = words(N_("Fax"), 40)
-    website = words(N_("Website"), 300)
+    website = words(N_("Website"), 300, format="web")
     vat_id = words(N_("VAT id"), 40)
     notes = prose(N_("Notes"))
 

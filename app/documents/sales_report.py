@@ -1,7 +1,5 @@
 """The sales report as a paper, and its charts, which page and paper share."""
 
-from babel.numbers import format_compact_currency
-
 from app import formats
 from app.documents.page import page
 from app.documents.pdf import render
@@ -48,9 +46,7 @@ def revenue_series(report, language="en"):
         (
             report.period.part_label(part, language),
             amount.value,
-            format_compact_currency(amount.value, report.currency, locale=language, fraction_digits=1)
-            if amount.value
-            else "",
+            formats.about(amount.value, report.currency, language) if amount.value else "",
         )
         for part, amount in report.parts
     ]

@@ -1,5 +1,6 @@
 """Values as people read them: one cell of a list, one fact of a sheet, one line of a history."""
 
+import re
 from functools import cache
 
 from flask import g
@@ -142,7 +143,17 @@ def _telling(info, kind):
     if (format_ := info.get("format")) in ("email", "phone"):
         name = {"email": "mail", "phone": "tel"}[format_]
         return lambda value, _currency: {"kind": name, "label": value}
+    if format_ == "web":
+        return _web
     return None
+
+
+def _web(value, _currency):
+    """A page of the web as a link, when it is one beyond doubt; else what was typed."""
+    found = re.fullmatch(r"(https?://)?[\w-]+(\.[\w-]+)+([:/?#]\S*)?", value, re.IGNORECASE)
+    if found is None:
+        return value
+    return {"kind": "web", "label": value, "href": value if found[1] else f"https://{value}"}
 
 
 def words(value):

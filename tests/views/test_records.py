@@ -38,6 +38,25 @@ def version_of(client, url):
     return dict(client.get(f"{url}/edit").form(f"{url}/edit").fields)["version"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "leads_to"),
+    [
+        ("https://www.see.example/a?b=1", "https://www.see.example/a?b=1"),
+        ("see.example", "https://see.example"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,see.example", None),
+        ("on request", None),
+    ],
+)
+def test_a_website_is_a_link_when_it_is_one_beyond_doubt(as_system, north, company_id, typed, leads_to):
+    with as_system() as session:
+        session.get(Company, company_id).website = typed
+    links = re.findall(
+        r'<a href="([^"]*)" rel="noreferrer noopener">', north.get(f"/companies/{company_id}").html
+    )
+    assert links == ([leads_to] if leads_to else [])
+
+
 # --------------------------------------------------------------------------------------------- lists
 
 
