@@ -88,7 +88,7 @@ def _mail(said):
 
 
 def _web(said):
-    label = _safe(said["label"]).replace("://", "://<wbr>", 1)
+    label = _safe(re.sub(r"(?i)^https?://(?=\S)", "", said["label"]))
     return f'<a href="{_safe(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>'
 
 

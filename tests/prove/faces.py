@@ -1,13 +1,13 @@
 """Every page and dialog, light and dark, wide and on a phone: readable for everybody, and nothing from outside.
 
-    python -m tests.prove.faces [--language en|de|fr] [--quick]
+    python -m tests.prove.faces [--language en|de|fr] [--as USERNAME …] [--quick]
 
 The demo company is served, and a Chromium walks it as several colleagues, from link to link, one address of each
 shape; with it the doors, the pages of errors and forms with a mistake. Each page is looked at light and dark, at
 1280 and 360 pixels: axe (WCAG 2.0, 2.1 and 2.2, A and AA) must find nothing, and on a phone nothing may be wider than
 the screen. Each panel that unfolds and each dialog is then opened and looked at in the same four ways, once for all the
 pages that have it. All the while violations of the content policy, complaints in the console and requests to
-another host are counted.
+another host are counted. Whoever interrupts it gets the table of what was seen until then.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -85,16 +85,23 @@ def main():
         "--language", default="en", choices=("en", "de", "fr"), help="in which pages are walked"
     )
     parser.add_argument("--quick", action="store_true", help="the size that the tests run")
+    parser.add_argument("--as", dest="who", nargs="+", choices=DEMO_USERNAMES, help="these colleagues only")
     args = parser.parse_args()
     size = QUICK if args.quick else FULL
+    size = replace(size, who=tuple(args.who)) if args.who else size
+    outcome, is_whole = Outcome(), True
     folder = databases.start_run()
     try:
         with _served_and_seen() as (address, browser):
-            outcome = walk(browser, address, size, args.language)
+            walk(browser, address, size, args.language, outcome)
+    except KeyboardInterrupt:
+        is_whole = False
     finally:
         databases.end_run(folder)
     print(table(outcome, size, args.language))
-    return 1 if outcome.failed else 0
+    if not is_whole:
+        print("Interrupted: not everything was walked.")
+    return 1 if outcome.failed or not is_whole else 0
 
 
 @contextmanager
@@ -108,12 +115,15 @@ def _served_and_seen():
         yield address, playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
 
 
-def walk(browser, address, size, language="en"):
-    """Look at everything that these colleagues reach, each shape of address once."""
-    outcome, started, seen = Outcome(chromium=browser.version), time.monotonic(), Seen()
-    for username in (None, *size.who):
-        _walk_as(username, browser, address, size, outcome, seen, language)
-    outcome.seconds = time.monotonic() - started
+def walk(browser, address, size, language="en", outcome=None):
+    """Look at everything that these colleagues reach, each shape of address once; `outcome` is filled on the way."""
+    outcome, started, seen = outcome or Outcome(), time.monotonic(), Seen()
+    outcome.chromium = browser.version
+    try:
+        for username in (None, *size.who):
+            _walk_as(username, browser, address, size, outcome, seen, language)
+    finally:
+        outcome.seconds = time.monotonic() - started
     return outcome
 
 
@@ -257,6 +267,7 @@ def _look(page, name, size, outcome, within="html"):
             nodes = "; ".join(f"{one['target'][-1]} ({one['html'][:90]})" for one in violation["nodes"][:3])
             many = len(violation["nodes"])
             outcome.violations.append(f"{name}, {theme}, {width}: {violation['id']} × {many}: {nodes}")
+            print(f"\n{outcome.violations[-1]}", file=sys.stderr)
         if width < 500 and (wide := page.evaluate(TOO_WIDE)):
             outcome.too_wide.append(f"{name}, {theme}: {wide[:3]}")
 
