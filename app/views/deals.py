@@ -78,7 +78,7 @@ class DealView(BoardRoutes, RecordView):
         return {
             "template": "deals/sheet.html",
             "subtitle": money(row.amount, row.currency) if row.amount is not None else None,
-            "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
+            "state": (row.stage.name, cells.COLORS.get(row.stage.outcome)),
             "stages": path,
             "lines": lines,
             "products": [(product, named(product)) for product in products],

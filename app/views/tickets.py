@@ -62,7 +62,7 @@ class TicketView(BoardRoutes, RecordView):
         )
         return {
             "template": "tickets/sheet.html",
-            "state": (row.stage.name, cells.COLORS.get(row.stage.outcome, "blue")),
+            "state": (row.stage.name, cells.COLORS.get(row.stage.outcome)),
             "stages": stages,
             "may_go_on": may_edit and not is_solved,
             "messages": [_entry(message) for message in messages],

@@ -1,6 +1,7 @@
 """Every page and dialog, light and dark, wide and on a phone: readable for everybody, and nothing from outside.
 
     python -m tests.prove.faces [--language en|de|fr] [--as USERNAME …] [--quick]
+    python -m tests.prove.faces --pictures FOLDER [--language en|de|fr]
 
 The demo company is served, and a Chromium walks it as several colleagues, from link to link, one address of each
 shape; with it the doors, the pages of errors and forms with a mistake. Each page is looked at light and dark, at
@@ -8,6 +9,9 @@ shape; with it the doors, the pages of errors and forms with a mistake. Each pag
 the screen. Each panel that unfolds and each dialog is then opened and looked at in the same four ways, once for all the
 pages that have it. All the while violations of the content policy, complaints in the console and requests to
 another host are counted. Whoever interrupts it gets the table of what was seen until then.
+
+With `--pictures` nothing is judged: the twelve main pages are photographed, light and dark, wide and on a phone, to be
+looked at one by one; those in the README are taken so.
 """
 
 import argparse
@@ -19,6 +23,7 @@ import time
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -39,6 +44,22 @@ ERRORS = ("/contacts/999999", "/companies/?sort=nothing", "/companies/?page=abc"
 ASKED = 3
 # Forms that are sent empty, so that their mistakes are looked at too.
 NOT_SENT = re.compile(r"/(?:imports|bulk|undo|erase|hand-over)\b")
+
+# The main pages: (name, who looks at it, address, what is typed into the palette above it).
+MAIN = (
+    ("home", "rep.north", "/", None),
+    ("list", "rep.north", "/contacts/", None),
+    ("palette", "rep.north", "/contacts/", "hans"),
+    ("company", "rep.north", "/companies/1", None),
+    ("board", "rep.north", "/deals/board", None),
+    ("deal", "rep.north", "/deals/109", None),
+    ("tickets", "agent", "/tickets/board", None),
+    ("ticket", "agent", "/tickets/37", None),
+    ("invoice", "finance", "/invoices/48", None),
+    ("report", "head.sales", "/reports/sales", None),
+    ("import", "rep.north", "/imports/", None),
+    ("preferences", "rep.north", "/account/preferences", None),
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +107,10 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="the size that the tests run")
     parser.add_argument("--as", dest="who", nargs="+", choices=DEMO_USERNAMES, help="these colleagues only")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="photograph the main pages into it")
     args = parser.parse_args()
+    if args.pictures:
+        return photograph(args.pictures, args.language)
     size = QUICK if args.quick else FULL
     size = replace(size, who=tuple(args.who)) if args.who else size
     outcome, is_whole = Outcome(), True
@@ -102,6 +126,42 @@ def main():
     if not is_whole:
         print("Interrupted: not everything was walked.")
     return 1 if outcome.failed or not is_whole else 0
+
+
+def photograph(folder, language="en"):
+    """A picture of each main page, as the window shows it, light and dark and in both widths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = databases.start_run()
+    try:
+        with _served_and_seen() as (address, browser):
+            for username in dict.fromkeys(who for _, who, *_ in MAIN):
+                page = _signed_in(_new_page(browser, address, language), username)
+                for name, who, link, typed in MAIN:
+                    if who == username:
+                        _photograph(page, folder / name, link, typed)
+                page.context.close()
+    finally:
+        databases.end_run(run)
+    print(f"{len(list(folder.glob('*.png')))} pictures are in {folder}")
+    return 0
+
+
+def _photograph(page, path, link, typed):
+    for theme, width in FULL.faces:
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        page.set_viewport_size(_window(width))
+        answer = page.goto(link, wait_until="networkidle")
+        assert answer.ok, f"{link}: {answer.status}"
+        if typed:
+            page.keyboard.press("Control+k")
+            with page.expect_response(lambda one: f"q={typed}" in one.url):
+                page.fill("#palette input", typed)
+            page.wait_for_function("document.querySelectorAll('#found .found-title').length > 1")
+        page.screenshot(path=f"{path}-{theme}-{width}.png")
+
+
+def _window(width):
+    return {"width": width, "height": 900 if width > 500 else 740}
 
 
 @contextmanager
@@ -148,19 +208,12 @@ class Seen:
 
 
 def _walk_as(username, browser, address, size, outcome, seen, language):
-    context = browser.new_context(
-        base_url=address, locale=language, viewport={"width": WIDTHS[0], "height": 900}
-    )
-    page = context.new_page()
+    page = _new_page(browser, address, language)
     _watch(page, urlsplit(address).netloc, outcome)
     if username is None:
         waiting = deque(DOORS)
     else:
-        page.goto("/login/")
-        page.fill("#username", username)
-        page.fill("#password", DEMO_PASSWORD)
-        page.click("main button[type=submit], main .btn-primary")
-        page.wait_for_selector('meta[name="user"]', state="attached")
+        _signed_in(page, username)
         waiting = deque(["/", *ERRORS, *([STYLES] if username == "admin" else [])])
         seen.shapes.discard(("/", ()))  # home differs from role to role
     looked = 0
@@ -174,7 +227,20 @@ def _walk_as(username, browser, address, size, outcome, seen, language):
             if not parts.netloc and target.startswith("/") and not target.startswith("/static/"):
                 waiting.append(target)
         looked += 1
-    context.close()
+    page.context.close()
+
+
+def _new_page(browser, address, language):
+    return browser.new_context(base_url=address, locale=language, viewport=_window(WIDTHS[0])).new_page()
+
+
+def _signed_in(page, username):
+    page.goto("/login/")
+    page.fill("#username", username)
+    page.fill("#password", DEMO_PASSWORD)
+    page.click("main button[type=submit], main .btn-primary")
+    page.wait_for_selector('meta[name="user"]', state="attached")
+    return page
 
 
 def _visit(page, link, size, outcome, seen):
@@ -203,7 +269,7 @@ def _is_file(page, link):
 
 def _send_empty(page, link, size, outcome):
     """Send the first form that needs something without it: what comes back shows the mistakes."""
-    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    page.set_viewport_size(_window(WIDTHS[0]))
     page.goto(link)
     form = page.locator("main form[method=post]", has=page.locator("[required]")).first
     form.evaluate(
@@ -253,7 +319,7 @@ def _unfold(page, link, size, outcome, seen):
 def _look(page, name, size, outcome, within="html"):
     """Look at a page in every way, or at what has opened above it: the page below has been looked at by itself."""
     for theme, width in size.faces:
-        page.set_viewport_size({"width": width, "height": 900 if width > 500 else 740})
+        page.set_viewport_size(_window(width))
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         found = _violations(page, within)
         outcome.axe = found["testEngine"]["version"]

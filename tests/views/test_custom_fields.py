@@ -204,7 +204,7 @@ KINDS = [
     ("choices", ["gold", "tin"], ["gold", "tin"], "Gold, Tin", ["tin"]),
     ("mail", "a@example.com", "a@example.com", "a@example.com", "b@example.com"),
     ("phone", "+49 30 12", "+49 30 12", "+49 30 12", "112"),
-    ("link", "https://example.com", "https://example.com", "https://example.com", "https://example.org/"),
+    ("link", "https://example.com", "https://example.com", "example.com", "https://example.org/"),
 ]
 
 

@@ -11,7 +11,8 @@ document.addEventListener("click", (event) => {
   if (palette.open) return;
   palette.showModal();
   words.select();
-  if (!palette.querySelector(".found-row")) find();
+  // As if typed: what is typed meanwhile takes its place, and is not overtaken by it.
+  if (!palette.querySelector(".found-row")) htmx.trigger(words.form, "input");
 });
 
 function find() {
