@@ -2,8 +2,9 @@
 
 import logging
 import secrets
+from urllib.parse import urlsplit
 
-from flask import g, jsonify, make_response, render_template
+from flask import g, jsonify, make_response, render_template, request
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -75,7 +76,15 @@ def answer(status, message=None, page=None, **more):
     if wants_fragment():
         return render_template("errors/note.html", message=message, **more), status, AS_A_NOTE
     page = page or (status if status in PAGES else 400)
-    return render_template(f"errors/{page}.html", message=message, **more), status
+    return render_template(f"errors/{page}.html", message=message, back=_came_from(), **more), status
+
+
+def _came_from():
+    """The page of ours from which a refused deed was sent; None for whoever only asked for a page."""
+    sent = urlsplit(request.referrer or "")
+    if request.method != "POST" or sent.netloc != request.host or sent.path.startswith("//"):
+        return None
+    return f"{sent.path}?{sent.query}" if sent.query else sent.path
 
 
 def _http(error):

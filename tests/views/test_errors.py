@@ -1,5 +1,7 @@
 """What goes wrong is said in a sentence that fits: pages from before a sign-in, and what the database refuses."""
 
+import re
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -29,6 +31,9 @@ def test_what_is_still_needed_is_not_deleted(client_for, as_system):
     page = north.submit(url, f"{url}/delete", status=422)
     assert "Other records still point to this one." in page
     assert "exists already" not in page
+    for referrer, ways_out in ((f"http://localhost{url}", [url, "/"]), ("https://elsewhere.example/", ["/"])):
+        refused = north.post(f"{url}/delete", {"version": "1"}, status=422, headers={"Referer": referrer})
+        assert re.findall(r'class="btn[^"]*" href="([^"]+)"', refused.html.split('class="oops"')[1]) == ways_out
 
 
 @on_both_engines
