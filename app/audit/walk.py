@@ -324,7 +324,10 @@ class Audit:
                 continue
             if rule.endpoint.endswith(ELSEWHERE_TOO) and turn % self.thin**2:
                 continue
-            page = self.open(self._address(rule, table, key, turn))
+            url = self._address(rule, table, key, turn)
+            if url is None:
+                continue
+            page = self.open(url)
             if table not in self.visible_now:
                 continue
             is_there, needs_more = page.status not in (403, 404), rule.endpoint.endswith(NEEDS_MORE)
@@ -334,7 +337,7 @@ class Audit:
                 self.outcome.not_found.append(f"{self.account}: {page.url} answers {page.status}")
 
     def _address(self, rule, table, key, turn):
-        """The address of a row by this rule; what else stands in it belongs to the row, if it has any."""
+        """The address of a row by this rule; None where it needs something else of the row, which has none of it."""
         url = rule.rule.replace("<int:pk>", str(key))
         if "<name>" in url:
             view = VIEWS[rule.endpoint.split(".")[0]]
@@ -347,7 +350,9 @@ class Audit:
         ):
             if name in url:
                 found = self.ask(f"SELECT id FROM {its} ORDER BY id LIMIT 1")
-                url = url.replace(name, str(found[0][0] if found else 1))
+                if not found:
+                    return None
+                url = url.replace(name, str(found[0][0]))
         return url
 
     # ---- searching
