@@ -149,7 +149,9 @@ def write_screen_font():
     for alphabet in ALPHABETS:
         name = f"inter-{alphabet}-wght-normal.woff2"
         (folder / name).write_bytes(slimmed(MODULES / package / "files" / name, ranges[alphabet]))
-        faces.append(font_face("Inter", "400 700", name, ranges[alphabet]))
+        # Other alphabets come late, with the first page that needs them: what is drawn by then stays as it is.
+        display = "swap" if alphabet == "latin" else "optional"
+        faces.append(font_face("Inter", "400 700", name, ranges[alphabet], display))
     (folder / "inter.css").write_text("".join(faces))
     shutil.copyfile(MODULES / package / "LICENSE", folder / "LICENSE")
 
@@ -175,10 +177,10 @@ def unicode_ranges(path):
     return dict(re.findall(named, path.read_text(), re.S))
 
 
-def font_face(family, weight, name, characters):
+def font_face(family, weight, name, characters, display="swap"):
     """One @font-face rule."""
     return (
-        f"@font-face{{font-family:{family};font-style:normal;font-weight:{weight};font-display:swap;"
+        f"@font-face{{font-family:{family};font-style:normal;font-weight:{weight};font-display:{display};"
         f"src:url({name}) format('woff2');unicode-range:{characters}}}\n"
     )
 
