@@ -143,8 +143,8 @@ def _shared():
         "principal": principal,
         "unread": login.unread if (login := g.get("login")) else 0,
         "lang": lang,
-        "quick": _quick(principal, lang) if principal else "",
-        "palette": _palette(lang) if principal else "",
+        "quick_menu": _quick(principal, lang) if principal else "",
+        "palette_box": _palette(lang) if principal else "",
         "site_map": _site_map(*menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
     }
 
