@@ -262,6 +262,18 @@ class House:
             session.delete(row)
 
 
+    def papers(self):
+        """The pages that become the PDFs of the invoices, which are issued for it."""
+        today = datetime.now(UTC).date()
+        with self.app.app_context(), access.system_session("scripting, issued", door="command") as session:
+            for key in self.ids.get("invoice", ()):
+                row = session.get(models.Invoice, key)
+                row.number, row.issued_by_id = f"XSS-{key}", self.owner
+                row.issued_on = row.due_on = today
+                session.flush()
+                yield invoice_html(row)
+
+
 class Reader:
     """Chromium, which opens one place after the other and listens whether anything fires."""
 
@@ -441,11 +453,7 @@ class Reader:
 
     def papers(self):
         """What is printed on invoices: the very page that becomes the PDF, in the browser."""
-        if "invoice" not in self.house.ids:
-            return
-        with self.house.app.app_context(), access.system_session("scripting", writes=False) as session:
-            pages = [invoice_html(session.get(models.Invoice, key)) for key in self.house.ids["invoice"]]
-        for page in pages:
+        for page in list(self.house.papers()):  # read to the end first: the transaction is over then
             self.where = "an invoice's paper"
             self.page.set_content(page if isinstance(page, str) else page.decode())
             self.look("paper")
