@@ -169,6 +169,7 @@ def _sign_in(page):
 
 def _times(page, path):
     page.goto(path, wait_until="networkidle")
+    page.wait_for_function("window.seen.lcp > 0")
     page.mouse.move(600, 400)
     return page.evaluate("() => window.seen")
 
