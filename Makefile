@@ -18,7 +18,7 @@ run: ## install what is missing, load the demo company into an empty database, s
 test: ## install what the tests need, run ruff and every test
 	@bin/bootstrap test
 	$(VENV) -m ruff check .
-	$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## ruff alone
 	@bin/bootstrap test

@@ -133,7 +133,7 @@ class Size:
     pages: int = 1
 
 
-FULL, QUICK = Size(), Size(every=15, records=("contact", "ticket"), pages=2)
+FULL, QUICK = Size(), Size(every=25, records=("contact", "ticket"), pages=4)
 
 
 @dataclass

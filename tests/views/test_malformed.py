@@ -39,8 +39,8 @@ WORKERS = {
 # Requests of one kind to one address by one colleague. More for a thorough run: FOYER_MALFORMED=1000.
 EACH = int(os.environ.get("FOYER_MALFORMED", "1"))
 OFTEN = 4 if EACH == 1 else 1  # at each how many routes somebody tries whom they are not for
-# Each how many routes are asked: of one kind each route on SQLite, on PostgreSQL a third, another with each kind.
-APART = {"sqlite": 1, "postgresql": 3 if EACH == 1 else 1}
+# Each how many routes are asked: on SQLite half of them, on PostgreSQL a seventh, others with each kind.
+APART = {"sqlite": 2, "postgresql": 7} if EACH == 1 else {"sqlite": 1, "postgresql": 1}
 OTHERS = ("director", "head.sales", "rep.south", "head.support", "finance", "admin", None)
 
 VIEWS = [entry.view for entry in (*MENU, *MENU_MORE) if getattr(entry.view, "model", None) is not None]
