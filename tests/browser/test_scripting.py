@@ -19,5 +19,8 @@ def test_the_watch_would_notice(chromium):
     page.goto("data:text/html,<p></p>")
     page.set_content("<img data-xss src=x onerror=alert(1)>")
     page.wait_for_function("() => window.fired.length")
-    assert page.evaluate(scripting.ELEMENTS)
+    assert len(page.evaluate(scripting.LOOK)["elements"]) == 1
+    page.set_content("<svg><a xlink:href=' java\tscript:alert(1)'></a></svg>alert(1)")
+    seen = page.evaluate(scripting.LOOK)
+    assert len(seen["scripts"]) == 1 and not seen["elements"] and seen["held"]
     context.close()
