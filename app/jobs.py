@@ -327,13 +327,15 @@ def _signs_of_life(key):
     """Say every few seconds, beside the work, that its worker lives."""
     over, storage = threading.Event(), queue().storage
 
-    def beat():
-        while True:
-            sign = f"{socket.gethostname()} {os.getpid()} {time.time()}"
-            storage.put_data(f"life-{key}", sign.encode())
-            if over.wait(10):
-                return
+    def say():
+        sign = f"{socket.gethostname()} {os.getpid()} {time.time()}"
+        storage.put_data(f"life-{key}", sign.encode())
 
+    def beat():
+        while not over.wait(10):
+            say()
+
+    say()
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:

@@ -344,9 +344,12 @@ def kill(database, path, size, dice, outcome):
         marked.write_bytes(path.read_bytes().replace(b"@firm", f"@again{number}.firm".encode()))
         before = _what_stands(database)
         key = _job(database, marked)
+        with _looking_at(database):
+            signs = jobs.queue().storage
         process = _start(database, marked, jobs=True)
-        while _state_of(database, key)[0] == "waiting":
-            time.sleep(0.05)
+        # Before its worker has said that it lives, a job that was killed is taken up only a minute later.
+        while not isinstance(signs.peek_data(f"life-{key}"), bytes):
+            time.sleep(0.02)
         # Once early, while it looks at the file, and once late, while it writes.
         share = 0.15 if number % 2 == 0 else 0.75
         time.sleep(max(0.05, outcome.imported * share * dice.uniform(0.8, 1.1)))

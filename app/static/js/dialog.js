@@ -70,7 +70,7 @@ function show(dialog, page, url) {
   if (!dialog.isConnected) document.body.append(dialog);
   if (!dialog.open) dialog.showModal();
   window.htmx?.process(dialog);
-  const first = dialog.querySelector('[aria-invalid="true"], input:not([type="hidden"]), select, textarea');
+  const first = dialog.querySelector('[aria-invalid="true"]') ?? dialog.querySelector('input:not([type="hidden"]), select, textarea');
   first?.focus();
   dialog.dispatchEvent(new CustomEvent("foyer:shown", { bubbles: true }));
   return true;

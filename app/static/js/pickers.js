@@ -26,8 +26,12 @@ const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCas
 
 function picker(field) {
   const hadFocus = document.activeElement === field;
+  const begun = hadFocus && field.value !== field.defaultValue ? field.value : ""; // typed before this script had come
+  let answered = ""; // the words that what is shown answers
+  let hurried = null; // Enter, pressed before the answer was there
   const adder = field.closest(".field")?.querySelector("a[data-dialog-for]");
   field.removeAttribute("list");
+  if (begun) field.value = "";
   if (field.labels?.length) field.setAttribute("aria-label", field.labels[0].textContent.replace(/\*$/, "").trim()); // the label goes over to the box
   const picked = new TomSelect(field, {
     maxItems: 1,
@@ -38,19 +42,27 @@ function picker(field) {
     // What fits, the house decides; till it has answered, what it has sent before is looked through.
     score: (words) => (one) => (!words || one.words === words || folded(one.label).includes(folded(words)) ? 1 : 0),
     preload: "focus",
+    shouldLoad: () => true,
+    refreshThrottle: 0,
     loadThrottle: 200,
     maxOptions: 30,
     createOnBlur: true,
     addPrecedence: false,
     closeAfterSelect: true,
     load(words, show) {
+      this.loadedSearches = {}; // each answer takes the place of the one before, so the same words are asked for again
       fetch(`${field.dataset.pick}?q=${encodeURIComponent(words)}`, { headers: { Accept: "application/json" } })
         .then((answer) => (answer.ok ? answer.json() : []))
         .then((found) => {
+          if (words !== this.inputValue()) return show([]); // more was typed meanwhile, and has an answer of its own
+          answered = words;
           for (const value of Object.keys(this.options)) if (!this.items.includes(value)) this.removeOption(value, true);
           show(found.map((one) => ({ ...one, words })));
         })
-        .catch(() => show());
+        .catch(() => {
+          answered = words;
+          show([]);
+        });
     },
     create(text, done) {
       if (!this.isFocused || !adder) return done({ label: text }); // left as it was typed: the house finds it, or says so
@@ -71,7 +83,31 @@ function picker(field) {
   for (const name of ["aria-invalid", "aria-describedby"]) {
     if (field.hasAttribute(name)) picked.control_input.setAttribute(name, field.getAttribute(name));
   }
+  // Enter means what the house finds for these words, not what happens to stand there until it has answered.
+  picked.wrapper.addEventListener(
+    "keydown",
+    (event) => {
+      hurried = null;
+      const words = picked.inputValue();
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") answered = words; // chosen from what stands there
+      if (event.key !== "Enter" || !words || words === answered) return;
+      event.preventDefault();
+      event.stopPropagation();
+      hurried = event;
+    },
+    true,
+  );
+  picked.on("load", () => {
+    if (!hurried || picked.inputValue() !== answered) return;
+    picked.onKeyDown(hurried);
+    hurried = null;
+  });
+  if (begun) picked.wrapper.classList.add("preloaded"); // or what the focus asks for would take the place of these words
   if (hadFocus) picked.focus();
+  if (begun) {
+    picked.control_input.value = begun;
+    picked.control_input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 }
 
 function add(adder, field, text) {
