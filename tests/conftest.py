@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from app import access, security
 from tests import databases
@@ -35,6 +36,13 @@ LONG = (
     "views/test_custom_fields.py",
     "views/test_api.py",
 )
+
+
+@event.listens_for(Engine, "connect")
+def _be_quick(connection, _record):
+    """Nothing that a test writes has to survive a power cut: SQLite need not wait for the disk at each commit."""
+    if type(connection).__module__.startswith("sqlite3"):
+        connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def pytest_configure(config):

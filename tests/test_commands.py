@@ -1,5 +1,10 @@
-"""The command line, run as an operator runs it: what each verb does, says, and refuses."""
+"""The command line, run as an operator runs it: what each verb does, says, and refuses.
 
+A process spends seconds on its start alone, so most verbs run in this one, through the same door; what only a
+process has (its exit code, its streams, its workers) is asked of one.
+"""
+
+import io
 import os
 import re
 import signal
@@ -12,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 
 import pytest
 
+import run
 from app.commands import check
 from config import BASE
 from tests.databases import on_both_engines, without_accounts, without_tables
@@ -21,10 +27,26 @@ PATIENCE = 120  # seconds; a busy build server is slow
 
 
 @pytest.fixture
-def operator(database):
+def operator(database, monkeypatch, capsys):
     """`operator("user", "list")` runs one verb on this test's database and returns what came of it."""
 
-    def run(*arguments, stdin="", **environment):
+    def begin(*arguments, stdin="", **environment):
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            for name, value in _environment(database, environment).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            code = run.main(arguments)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return begin
+
+
+@pytest.fixture
+def shell(database):
+    """`shell("user", "list")` does the same in a process of its own."""
+
+    def begin(*arguments, stdin="", **environment):
         return subprocess.run(
             [sys.executable, "run.py", *arguments],
             cwd=BASE,
@@ -35,7 +57,7 @@ def operator(database):
             timeout=PATIENCE,
         )
 
-    return run
+    return begin
 
 
 def _environment(database, more):
@@ -52,20 +74,20 @@ def assert_refused(result, sentence, code=1):
 # --------------------------------------------------------------------------------------------- the line
 
 
-def test_help_lists_every_verb(operator):
-    result = operator("--help")
+def test_help_lists_every_verb(shell):
+    result = shell("--help")
     assert result.returncode == 0
     for verb in ("serve", "upgrade", "demo", "import", "user", "check"):
         assert re.search(rf"^    {verb} +[A-Z]", result.stdout, re.MULTILINE), verb
 
 
-def test_an_unknown_verb_is_refused(operator):
-    result = operator("fly")
+def test_an_unknown_verb_is_refused(shell):
+    result = shell("fly")
     assert result.returncode == 2 and "'fly'" in result.stderr
 
 
-def test_a_wrong_setting_is_one_sentence(operator):
-    assert_refused(operator("check", PORT="http"), "PORT is “http”, but must be a whole number", code=2)
+def test_a_wrong_setting_is_one_sentence(shell):
+    assert_refused(shell("check", PORT="http"), "PORT is “http”, but must be a whole number", code=2)
 
 
 # --------------------------------------------------------------------------------------------- user
@@ -86,8 +108,8 @@ def test_an_account_is_added_listed_shut_out_and_let_in(operator):
     assert operator("user", "activate", "ada").stdout == "ada can sign in.\n"
 
 
-def test_a_password_from_a_pipe_opens_the_door(operator, anonymous):
-    assert operator("user", "password", "rep.north", stdin="correct horse\n").returncode == 0
+def test_a_password_from_a_pipe_opens_the_door(shell, anonymous):
+    assert shell("user", "password", "rep.north", stdin="correct horse\n").returncode == 0
     anonymous.sign_in("rep.north", "correct horse")
 
 
@@ -154,11 +176,11 @@ def test_check_finds_everything_whole_once_a_missing_paper_is_made(invoice, app,
     assert "FAIL" not in capsys.readouterr().out
 
 
-def test_check_run_as_a_verb_says_so_by_its_exit_code(operator, database):
+def test_check_run_as_a_verb_says_so_by_its_exit_code(operator, shell, database):
     assert operator("check").returncode == 0
     with database.raw() as raw:
         raw.execute("DELETE FROM search_entry WHERE entity = 'department'")
-    result = operator("check")
+    result = shell("check")
     assert result.returncode == 1
     assert "FAIL Every record is found by its words." in result.stdout
     mended = operator("check", "--mend")
@@ -271,7 +293,6 @@ def serving(database, port, tmp_path):
 
 
 @without_tables
-@on_both_engines
 def test_the_first_start_makes_everything_and_one_admin_whose_password_it_shows_once(serving, client_for):
     with serving() as server:
         assert server.get("/") == (302, "/login/")
