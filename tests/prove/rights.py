@@ -21,6 +21,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import lru_cache
 
 import sqlalchemy
 from sqlalchemy import select
@@ -232,6 +233,19 @@ def _random_grants(dice):
         yield roles.Grant(entity, tuple(verbs), reach, condition, hidden)
 
 
+@lru_cache(maxsize=1000)
+def _question(person, verb, model):
+    """What the guard asks of these rights: made once for rights that are the same, asked anew after each change."""
+    return access.allowed(person, verb, model, model.__table__.c)
+
+
+def _answer(session, person, verb, model):
+    condition = _question(person, verb, model)
+    if condition is access.NO_ROW:
+        return set()
+    return set(session.connection().scalars(select(model.__table__.c.id).where(condition)))
+
+
 def real_rows(house, person):
     """(verb, entity) -> ids: seen as the person finds them in a session of his own, edited as the guard is asked."""
     found, entities = {}, (*rights.ROWS, *rights.OF_RIGHTS)
@@ -240,11 +254,11 @@ def real_rows(house, person):
             found["see", entity] = set(session.scalars(select(ENTITIES[entity].id)))
     with house.session(access.SYSTEM) as session:
         for entity in entities:
-            found["edit", entity] = set(rights.ids_of(session, person, "edit", ENTITIES[entity]))
+            found["edit", entity] = _answer(session, person, "edit", ENTITIES[entity])
             if (
                 ENTITIES[entity].__sight__ == "reference"
             ):  # a matter of the verb: the session itself shows them to all
-                found["see", entity] = set(rights.ids_of(session, person, "see", ENTITIES[entity]))
+                found["see", entity] = _answer(session, person, "see", ENTITIES[entity])
     return found
 
 
