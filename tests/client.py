@@ -167,7 +167,7 @@ class Client:
         page = self.get("/login/")
         self.post("/login/", {"username": username, "password": password, "csrf_token": page.csrf_token})
         self.username, self.csrf_token = username, None
-        assert self.get("/").user == username
+        assert self.get("/shortcuts/").user == username  # of all pages the one that costs least
 
     def get(self, url, status=200, follow=False, **more):
         """Open a page."""

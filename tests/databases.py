@@ -63,6 +63,11 @@ class Database:
         """Settings that lead here, as an operator would set them."""
         return load_settings(DATABASE_URL=self.url, FOYER_HOME=self.home, **more)
 
+    def environment(self, **more):
+        """The same for a process, or for the command line."""
+        given = {"FOYER_HOME": self.home, "DATABASE_URL": self.url, **more}
+        return {name: str(value) for name, value in given.items()}
+
     @contextmanager
     def raw(self):
         """A bare driver connection past everything of ours, as an operator with a console has it; commits."""

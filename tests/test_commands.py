@@ -4,7 +4,6 @@ A process spends seconds on its start alone, so most verbs run in this one, thro
 process has (its exit code, its streams, its workers) is asked of one.
 """
 
-import io
 import os
 import re
 import signal
@@ -17,29 +16,12 @@ from urllib.request import HTTPRedirectHandler, build_opener
 
 import pytest
 
-import run
 from app.commands import check
 from config import BASE
 from tests.databases import on_both_engines, without_accounts, without_tables
 from tests.rules import world
 
 PATIENCE = 120  # seconds; a busy build server is slow
-
-
-@pytest.fixture
-def operator(database, monkeypatch, capsys):
-    """`operator("user", "list")` runs one verb on this test's database and returns what came of it."""
-
-    def begin(*arguments, stdin="", **environment):
-        capsys.readouterr()
-        with monkeypatch.context() as patch:
-            for name, value in _environment(database, environment).items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
-            code = run.main(arguments)
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return begin
 
 
 @pytest.fixture
@@ -50,7 +32,7 @@ def shell(database):
         return subprocess.run(
             [sys.executable, "run.py", *arguments],
             cwd=BASE,
-            env=_environment(database, environment),
+            env=os.environ | database.environment(**environment),
             input=stdin,
             capture_output=True,
             text=True,
@@ -58,11 +40,6 @@ def shell(database):
         )
 
     return begin
-
-
-def _environment(database, more):
-    ours = {"FOYER_HOME": str(database.home), "DATABASE_URL": database.url, "PYTHONUNBUFFERED": "1"}
-    return os.environ | ours | {name: str(value) for name, value in more.items()}
 
 
 def assert_refused(result, sentence, code=1):
@@ -277,7 +254,7 @@ def serving(database, port, tmp_path):
             process = subprocess.Popen(
                 [sys.executable, "run.py", "serve", *arguments],
                 cwd=BASE,
-                env=_environment(database, {"PORT": port, **environment}),
+                env=os.environ | database.environment(PORT=port, PYTHONUNBUFFERED=1, **environment),
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )

@@ -1,8 +1,5 @@
 """PostgreSQL's own policies: raw SQL under the application's role sees and writes what the rule of sight allows."""
 
-import os
-import subprocess
-import sys
 from itertools import product
 
 import psycopg
@@ -13,7 +10,6 @@ from sqlalchemy import select, text
 from app import access, roles, wall
 from app.access import SYSTEM, WriteRefused
 from app.models import ENTITIES, Company, Deal
-from config import BASE
 from tests import databases
 from tests.databases import without_tables
 from tests.prove import scope
@@ -246,46 +242,35 @@ def test_all_house_roles_are_told_without_a_fault():
 # --------------------------------------------------------------------------------------------- setting up
 
 
-def _run(database, *arguments, **environment):
-    ours = {"FOYER_HOME": str(database.home), "DATABASE_URL": database.url} | environment
-    return subprocess.run(
-        [sys.executable, "run.py", *arguments],
-        cwd=BASE,
-        env=os.environ | ours,
-        capture_output=True,
-        text=True,
-    )
-
-
 @databases.on_postgresql
 @without_tables
-def test_an_upgrade_as_the_owner_makes_the_role_and_its_wall(database):
+def test_an_upgrade_as_the_owner_makes_the_role_and_its_wall(operator, database):
     role = f"role_of_{database.url.split('?')[0].rpartition('/')[2]}"
     two = {
         "DATABASE_OWNER_URL": database.url,
         "DATABASE_URL": database.url.replace("postgres@", f"{role}:secret@"),
     }
-    alone = _run(database, "upgrade")
+    alone = operator("upgrade")
     assert alone.returncode == 0, alone.stderr
-    assert "PostgreSQL's own policies do not hold" in _run(database, "check").stdout
-    upgraded = _run(database, "upgrade", **two)
+    assert "PostgreSQL's own policies do not hold" in operator("check").stdout
+    upgraded = operator("upgrade", **two)
     assert upgraded.returncode == 0, upgraded.stderr
-    checked = _run(database, "check", **two)
+    checked = operator("check", **two)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert (
         "ok   PostgreSQL itself keeps from the application's role what nobody entered may see."
         in checked.stdout
     )
-    again = _run(database, "upgrade", **two)
+    again = operator("upgrade", **two)
     assert again.stdout == "The database is up to date.\n"
 
 
 @databases.on_postgresql
 @without_tables
-def test_a_role_that_passes_by_policies_is_refused(database):
+def test_a_role_that_passes_by_policies_is_refused(operator, database):
     with database.raw() as connection:
         connection.execute("CREATE ROLE mighty LOGIN BYPASSRLS")
     mighty = database.url.replace("postgres@", "mighty@")
-    refused = _run(database, "upgrade", DATABASE_OWNER_URL=database.url, DATABASE_URL=mighty)
+    refused = operator("upgrade", DATABASE_OWNER_URL=database.url, DATABASE_URL=mighty)
     assert refused.returncode == 1
     assert "must be neither SUPERUSER nor BYPASSRLS" in refused.stderr

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from app.security import DEMO_PASSWORD
 
-PATIENCE = 30_000  # milliseconds; the machine may be busy with other tests
+PATIENCE = 120_000  # milliseconds; the machine may be busy with other tests
 # What Chromium says in its console of each answer that is an error; some are what a test is about.
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
@@ -52,7 +52,8 @@ class Desk:
     def press(self, name, within=None, status=200):
         """Press a button that sends a form, and wait for the page that answers it."""
         button = (within or self.page.locator("main")).get_by_role("button", name=name, exact=True).first
-        self.page.wait_for_load_state()  # what its scripts do at start is no answer to the button
+        button.wait_for()  # the page that a link led to may still be on its way, and is no answer to the button
+        self.page.wait_for_load_state()  # nor is what its scripts do at start
         self._expect(status)
         with self.page.expect_navigation() as arrival:
             button.click()

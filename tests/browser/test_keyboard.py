@@ -15,6 +15,7 @@ FOCUSED = """() => {
 
 def tab_to(page, name, *, back=False, most=MOST_STEPS):
     """Press Tab until the focus stands on what is called like that."""
+    page.wait_for_load_state()
     for _ in range(most):
         page.keyboard.press("Shift+Tab" if back else "Tab")
         if re.match(rf"{re.escape(name)}(\b|$)", page.evaluate(FOCUSED)):
@@ -23,6 +24,8 @@ def tab_to(page, name, *, back=False, most=MOST_STEPS):
 
 
 def go(page, *keys):
+    """Press these keys, once the page listens to them."""
+    page.wait_for_load_state()
     for key in keys:
         page.keyboard.press(key)
 
@@ -195,6 +198,7 @@ def test_a_deletion_is_taken_back(desk):
     name = rep.h1.inner_text().strip()
     tab_to(page, "Delete")
     go(page, "Enter")
+    expect(page.get_by_role("button", name=f"Delete “{name}”")).to_be_visible()
     tab_to(page, f"Delete “{name}”")
     go(page, "Enter")
     expect(page.locator("#flashes")).to_contain_text(f"“{name}” was deleted.")
@@ -207,6 +211,7 @@ def test_who_has_switched_shortcuts_off_keeps_those_with_ctrl(desk):
     page = rep.page
     tab_to(page, "Shortcuts on the keyboard")
     go(page, "Space", "Enter")
+    expect(page.locator("#flashes")).to_contain_text("Your pages are as you like them.")
     expect(page.locator("html")).to_have_attribute("data-no-shortcuts", "")
     go(page, "g", "d", "?")
     expect(page).to_have_url(re.compile("/account/preferences$"))

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from app.audit.papers import pages_of
 from tests.browser.desk import is_move
-from tests.databases import on_postgresql
 
 with_and_without = pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
 _number = count(1)
@@ -30,7 +29,7 @@ def customer():
 # --------------------------------------------------------------------------------------------- sales and finance
 
 
-@with_and_without
+@pytest.mark.parametrize("engine, javascript", [("postgresql", True), ("sqlite", False)], indirect=["engine"])
 def test_from_a_new_customer_to_a_paid_invoice(desk, customer, javascript):
     rep, finance = desk("rep.north"), desk("finance")
     deal = open_a_deal(rep, customer)
@@ -41,17 +40,6 @@ def test_from_a_new_customer_to_a_paid_invoice(desk, customer, javascript):
     record_the_payment(finance)
     rep.open(f"/invoices/?q={number}")
     rep.sees(number)
-
-
-@on_postgresql
-def test_from_a_new_customer_to_a_paid_invoice_on_postgresql(desk, customer):
-    rep, finance = desk("rep.north"), desk("finance")
-    deal = open_a_deal(rep, customer)
-    move_it_on(rep, deal, javascript=True)
-    win_it(rep, deal)
-    number, total = issue_its_invoice(finance, deal)
-    open_its_paper(finance, number, total, customer)
-    record_the_payment(finance)
 
 
 def open_a_deal(rep, customer):

@@ -32,8 +32,11 @@ def _sign_in(page, username):
 
 
 def _press(page, name):
+    button = page.locator("main").get_by_role("button", name=name, exact=True).first
+    button.wait_for()
+    page.wait_for_load_state()
     with page.expect_navigation():
-        page.locator("main").get_by_role("button", name=name, exact=True).first.click()
+        button.click()
 
 
 def _be_sure(page):

@@ -52,7 +52,7 @@ def test_of_two_drawings_at_once_both_get_the_one_that_is_kept(app, invoice_id):
 
     def draw(language):
         with app.app_context(), access.system_session("test", door="command") as session:
-            ready.wait(timeout=30)
+            ready.wait(timeout=120)
             return invoice_document(session, invoice_id, language=language).content
 
     with ThreadPoolExecutor(2) as threads:

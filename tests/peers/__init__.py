@@ -11,7 +11,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(port, process, log, seconds=20):
+def wait_for(port, process, log, seconds=120):
     """Wait until somebody listens on this port; what he wrote is told when he does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
@@ -26,7 +26,7 @@ def stop(process):
     """End a server that was started here."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(60)
     except Exception:
         process.kill()
         process.wait()

@@ -25,7 +25,7 @@ def at_once(app):
         ready = Barrier(count)
 
         def hand(_):
-            ready.wait(timeout=30)
+            ready.wait(timeout=120)
             try:
                 with app.app_context(), access.system_session("test", door="command") as session:
                     return deed(session)
