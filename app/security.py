@@ -364,14 +364,12 @@ def _credentials(username):
 
 def _note_guessing(user_id, address):
     """Somebody was sent away at this account: told once a window, or a flood would fill the log."""
-    if user_id is None:
-        return
-    since = datetime.now(UTC) - throttle.WINDOW
+    since, owner = datetime.now(UTC) - throttle.WINDOW, throttle.NOBODY if user_id is None else user_id
     told = select(AccountEvent.id).where(
-        AccountEvent.user_id == user_id, AccountEvent.kind == "too many guesses", AccountEvent.at > since
+        AccountEvent.user_id == owner, AccountEvent.kind == "too many guesses", AccountEvent.at > since
     )
     with access.system_session("throttle", door="sign-in", writes=False) as session:
-        if session.scalar(told.limit(1)) is not None:
+        if session.scalar(told.limit(1)) is not None or user_id is None:
             return
     with access.system_session("throttle", door="sign-in") as session:
         note(session, user_id, "too many guesses", address=address)

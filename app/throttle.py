@@ -32,6 +32,7 @@ from app import access
 from app.models import Guess, KnownPlace
 
 WINDOW = timedelta(minutes=15)
+NOBODY = 0  # whose id nobody has: where a name is unknown, the same is asked of the database about him
 # What is counted together, and how often it may happen in the window: for strangers, from known places, and for a
 # stranger's network over all accounts. Of an account's two numbers the sum is the promise.
 GUESSES, MAILS, KEYS, SEALED, ROWS = "guess", "mail", "key", "sealed", "row"
@@ -142,15 +143,14 @@ def _limits(session, kind, account, address, device, now):
     """Key -> how many guesses it has in the window."""
     counted = KINDS[kind]
     strange, known, network = LIMITS[counted]
-    is_known = False
-    if isinstance(account, int):
+    is_known, limits = False, {}
+    if account is not None:
         here = KnownPlace.place.in_(_places(address, device))
         lately = KnownPlace.seen_at > now - KNOWN_FOR
+        owner = account if isinstance(account, int) else NOBODY  # asked all the same: it takes its time
         is_known = session.scalar(
-            select(KnownPlace.place).where(KnownPlace.user_id == account, here, lately).limit(1)
+            select(KnownPlace.place).where(KnownPlace.user_id == owner, here, lately).limit(1)
         )
-    limits = {}
-    if account is not None:
         name = f"user:{account}" if isinstance(account, int) else f"name:{_hash(account)}"
         limits[f"{counted}:{name}:{'known' if is_known else 'strange'}"] = known if is_known else strange
     if not is_known:

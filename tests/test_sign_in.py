@@ -195,3 +195,20 @@ def test_what_happens_to_an_account_is_written_down(app, client_for, as_system):
     assert "Other roles" in page and "given: reader" in page
     assert "Other roles" in admin.get(f"/staff/{user_id}")
     assert "Other roles" not in client_for("head.support").get(f"/staff/{user_id}")
+
+
+@on_both_engines
+def test_a_name_that_nobody_has_is_asked_about_like_one_that_somebody_has(app, statements):
+    client = Client(app)
+    token = client.get("/login/").csrf_token
+    asked = {"agent": [], "agenx": []}
+    for name, turns in asked.items():
+        for _ in range(8):
+            with statements() as sent:
+                data = {"username": name, "password": "wrong", "csrf_token": token}
+                client.request("POST", "/login/", None, data=data)
+            turns.append(sent)
+    assert asked["agent"].pop(5) != asked["agenx"].pop(5), (
+        "the first that is sent away: of a known one it is noted"
+    )
+    assert asked["agent"] == asked["agenx"]
