@@ -74,8 +74,7 @@ class House:
 
     def __init__(self, app, database):
         self.app, self.database = app, database
-        scope.write_more_accounts(app)
-        self.made = scope.World(app, rows=1, papers=False).made
+        self.made = databases.made_for_the_house(database.engine)
         with self.system() as session:
             self.departments = dict(session.execute(select(Department.name, Department.id)).all())
             users = dict(session.execute(select(User.username, User.id)).all())
@@ -113,7 +112,10 @@ class House:
 
 @contextmanager
 def _house(engine):
-    with databases.fresh_database(engine, is_behind_the_wall=True) as database, databases.app_on(database) as app:
+    with (
+        databases.fresh_database(engine, "house", is_behind_the_wall=True) as database,
+        databases.app_on(database) as app,
+    ):
         yield House(app, database)
 
 

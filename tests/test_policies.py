@@ -44,7 +44,10 @@ class Raw:
 
 @pytest.fixture(scope="module")
 def house():
-    with databases.fresh_database("postgresql", is_behind_the_wall=True) as database, databases.app_on(database) as app:
+    with (
+        databases.fresh_database("postgresql", "house", is_behind_the_wall=True) as database,
+        databases.app_on(database) as app,
+    ):
         yield House(app, database)
 
 

@@ -32,10 +32,8 @@ TODAY = date.today()
 class House:
     """A database full of rows of all departments; whatever a test arranges is taken back at its end."""
 
-    def __init__(self, app):
-        self.app = app
-        scope.write_more_accounts(app)
-        self.made = scope.World(app, rows=1, papers=False).made
+    def __init__(self, app, database):
+        self.app, self.made = app, databases.made_for_the_house(database.engine)
         with self.session(access.SYSTEM) as session:
             self.departments = dict(session.execute(select(Department.name, Department.id)).all())
             self.people = dict(session.execute(select(security.User.username, security.User.id)).all())
@@ -96,8 +94,11 @@ class House:
 
 @contextmanager
 def _house(engine):
-    with databases.fresh_database(engine, is_behind_the_wall=True) as database, databases.app_on(database) as app:
-        yield House(app)
+    with (
+        databases.fresh_database(engine, "house", is_behind_the_wall=True) as database,
+        databases.app_on(database) as app,
+    ):
+        yield House(app, database)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,10 @@ def test_another_role_elsewhere_reaches_only_there(house):
 @on_both_engines
 def test_who_moves_takes_along_what_he_held_in_his_old_department_only(house):
     key = house.people["rep.south"]
-    with house.arranged(house.member("rep.south", "Support", "support")), house.session(access.SYSTEM) as session:
+    with (
+        house.arranged(house.member("rep.south", "Support", "support")),
+        house.session(access.SYSTEM) as session,
+    ):
         session.get(Staff, key).department_id = house.departments["North"]
         session.flush()
         held = session.execute(

@@ -14,26 +14,23 @@ TOO_WIDE = """() => {
   return [`${page.scrollWidth} of ${innerWidth} pixels`, ...wide.map((one) => one.outerHTML.slice(0, 120))];
 }"""
 
+# One of each make; `python -m tests.prove.faces` asks the same of every page.
 PAGES = {
     "rep.north": [
         "/",
         "/companies/",
         "/companies/1",
-        "/companies/1/edit",
         "/contacts/?q=a",
-        "/contacts/1",
         "/contacts/new",
-        "/deals/",
         "/deals/board",
-        "/deals/new",
         "/activities/",
         "/reports/sales",
     ],
-    "agent": ["/", "/tickets/", "/tickets/board", "/tickets/1", "/tickets/1/edit", "/tickets/1/history"],
-    "marketer": ["/contacts/", "/campaigns/", "/campaigns/1", "/campaigns/1/edit"],
-    "finance": ["/invoices/", "/invoices/1", "/payments/", "/reports/sales", "/products/"],
-    "director": ["/deals/1", "/deals/1/history", "/staff/"],
-    "admin": ["/", "/staff/", "/staff/new", "/staff/2/edit", "/roles/", "/stages/", "/pipelines/1"],
+    "agent": ["/tickets/", "/tickets/1", "/tickets/1/history"],
+    "marketer": ["/campaigns/1"],
+    "finance": ["/invoices/", "/invoices/1"],
+    "director": ["/deals/1"],
+    "admin": ["/", "/staff/2/edit", "/roles/", "/pipelines/1"],
 }
 
 

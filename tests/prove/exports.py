@@ -134,7 +134,8 @@ def fill(database, rows):
 
 
 def _in_a_process_of_its_own(work, url, outcome, outcomes):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["app.views", "tests.client"])  # else each process imports them anew
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(url, outcome, sender))
     process.start()

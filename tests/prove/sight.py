@@ -77,7 +77,10 @@ def main():
 def prove(way, questions, people, seed):
     """Ask that many random questions in one way."""
     engine = "sqlite" if way == "sqlite" else "postgresql"
-    with databases.fresh_database(engine, is_behind_the_wall=True) as database, databases.app_on(database) as app:
+    with (
+        databases.fresh_database(engine, "house", is_behind_the_wall=True) as database,
+        databases.app_on(database) as app,
+    ):
         house = House(app, database)
         rights = Rights(house, people, seed)
         outcome = Outcome(way, people=people, grants=sum(len(one.grants) for one in rights.people))
@@ -156,7 +159,17 @@ class Rights:
         with house.system() as session:
             self.rows = {
                 name: [dict(row) for row in session.execute(select(ENTITIES[name].__table__)).mappings()]
-                for name in (*MAIN, *PARENTS, "stage", "share", "membership", "deputy", "role", "department", "staff")
+                for name in (
+                    *MAIN,
+                    *PARENTS,
+                    "stage",
+                    "share",
+                    "membership",
+                    "deputy",
+                    "role",
+                    "department",
+                    "staff",
+                )
             }
         self.by_id = {name: {row["id"]: row for row in rows} for name, rows in self.rows.items()}
         self.today = date.today()
@@ -173,7 +186,9 @@ class Rights:
         names = []
         for number in range(max(4, how_many // 2)):
             name = f"random {number}"
-            session.add(models.ComposedRole(name=name, grants=[self._grant() for _ in range(dice.randint(2, 6))]))
+            session.add(
+                models.ComposedRole(name=name, grants=[self._grant() for _ in range(dice.randint(2, 6))])
+            )
             names.append(name)
         names += [*roles.ROLES]
         self.keys = []
@@ -189,13 +204,17 @@ class Rights:
             )
             self.keys.append(staff.id)
         for key in self.keys:
-            held = {(dice.choice(departments), dice.choice(names)) for _ in range(dice.choice([0, 1, 1, 2, 3]))}
+            held = {
+                (dice.choice(departments), dice.choice(names)) for _ in range(dice.choice([0, 1, 1, 2, 3]))
+            }
             for department_id, role in sorted(held):
                 session.add(models.Membership(owner_id=key, department_id=department_id, role=role))
         today, day = date.today(), timedelta(days=1)
         for _ in range(how_many // 3):
             owner, deputy = dice.sample(self.keys, 2)
-            first, last = dice.choice([(today - day, today + day), (today, today), (today - 3 * day, today - day)])
+            first, last = dice.choice(
+                [(today - day, today + day), (today, today), (today - 3 * day, today - day)]
+            )
             row = models.Deputy(owner_id=owner, deputy_id=deputy, starts_on=first, ends_on=last)
             row.department_id = dice.choice(departments)
             session.add(row)
@@ -394,7 +413,11 @@ class Asker(Oracle):
         model = self.dice.choice(MODELS)
         one, other = aliased(model), aliased(model)
         found = session.execute(select(one.id, other.id).join(other, one.id == other.id))
-        return [tuple(row) for row in found], [(row["id"], row["id"]) for row in self.seen[model]], "two aliases"
+        return (
+            [tuple(row) for row in found],
+            [(row["id"], row["id"]) for row in self.seen[model]],
+            "two aliases",
+        )
 
     def _cte(self, session):
         model, condition, hits = self._hits()
@@ -426,13 +449,19 @@ class Asker(Oracle):
         model, condition, hits = self._hits()
         found = session.execute(select(func.max(model.id), func.count(), func.sum(model.id)).where(condition))
         keys = [row["id"] for row in hits]
-        return [tuple(found.one())], [(max(keys, default=None), len(keys), sum(keys) if keys else None)], "sums"
+        return (
+            [tuple(found.one())],
+            [(max(keys, default=None), len(keys), sum(keys) if keys else None)],
+            "sums",
+        )
 
     def _scalar(self, session):
         model, name, target = self.dice.choice(LINKS)
         inner = select(target.id).where(target.id == getattr(model, f"{name}_id")).scalar_subquery()
         known = {row["id"] for row in self.seen[target]}
-        expected = [(row["id"], key if (key := row[f"{name}_id"]) in known else None) for row in self.seen[model]]
+        expected = [
+            (row["id"], key if (key := row[f"{name}_id"]) in known else None) for row in self.seen[model]
+        ]
         return [tuple(row) for row in session.execute(select(model.id, inner))], expected, "scalar subquery"
 
     def _get(self, session):
@@ -445,7 +474,9 @@ class Asker(Oracle):
         model, name, target = self.dice.choice(LINKS)
         known = {row["id"] for row in self.seen[target]}
         found = [(row.id, getattr(getattr(row, name), "id", None)) for row in session.scalars(select(model))]
-        expected = [(row["id"], key if (key := row[f"{name}_id"]) in known else None) for row in self.seen[model]]
+        expected = [
+            (row["id"], key if (key := row[f"{name}_id"]) in known else None) for row in self.seen[model]
+        ]
         return found, expected, "lazy load"
 
     def _collection(self, session):
@@ -491,7 +522,9 @@ class Asker(Oracle):
         except access.Unsighted:
             outcome.refused += 1
         else:
-            outcome.faults.append(f"question {number}: {entity}.{name} was told to {self.person.principal.username}")
+            outcome.faults.append(
+                f"question {number}: {entity}.{name} was told to {self.person.principal.username}"
+            )
 
 
 _MORE = (

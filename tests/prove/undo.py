@@ -609,7 +609,7 @@ def _how_many():
         }
 
 
-QUICK = {"sqlite": 8, "postgresql": 4}  # sequences that the tests run
+QUICK = {"sqlite": 5, "postgresql": 3}  # sequences that the tests run
 
 if __name__ == "__main__":
     sys.exit(main())
