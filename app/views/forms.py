@@ -101,6 +101,7 @@ class LinkField(StringField):
 
     `not_visible` stands for a link to a row the reader may not see: it is shown as such and kept as it is. `pick` is
     where a script asks for more to choose from, `add` where a new record is made; None where the reader may not.
+    A form sends back beside the text what stood there (`shown`), so that a link left alone need not be looked up.
     """
 
     pick = add = None
@@ -109,12 +110,21 @@ class LinkField(StringField):
         super().__init__(*args, **kwargs)
         self.target, self.session, self.not_visible, self._suggested = target, session, False, None
         self._now = None  # (id, how it is written) of what stands in the link
+        self.shown = None
 
-    def use(self, session, row_id, formdata):
-        """Look up what stands in the link now, and what was typed, through the session's sight."""
+    def use(self, session, row_id, formdata, *, is_current=False):
+        """Look up what stands in the link now, and what was typed, through the session's sight.
+
+        `is_current` says that the form shows the record as it stands.
+        """
         self.session = session
+        if is_current and row_id is not None and formdata is not None:
+            self.shown = formdata.get(f"{self.name}-shown")
+            if self.shown and formdata.get(self.name) == self.shown:
+                return
         self._now = _written_by_id(session, self.target, row_id) if row_id is not None else None
         self.not_visible = row_id is not None and self._now is None
+        self.shown = self._now and self._now[1]
         if formdata is None or self.not_visible:
             return
         text = formdata.get(self.name, "").strip()

@@ -294,10 +294,11 @@ class RecordView(
 
     def prepare(self, form, row, formdata):
         """Fill the choices of links, and look up the links that are typed."""
+        is_current = formdata is not None and form.version.data == str(row.version)
         for field in form.fields_shown():
             column = self.model.__table__.c.get(field.name)
             if isinstance(field, forms.LinkField):
-                field.use(db.session, field.object_data, formdata)
+                field.use(db.session, field.object_data, formdata, is_current=is_current)
                 lead_on(field)
             elif column is not None and column.foreign_keys:
                 has_empty = not any(isinstance(check, InputRequired) for check in field.validators)
