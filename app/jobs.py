@@ -28,7 +28,7 @@ from huey import PostgresHuey, SqliteHuey, crontab
 from sqlalchemy import delete, event, func, select, update
 from sqlalchemy.exc import OperationalError
 
-from app import access, security, sessions, throttle
+from app import access, search, security, sessions, throttle
 from app.extensions import N_, Session, db
 from app.models import Job, JobFile, OutboxMessage
 from app.rules import RuleBroken
@@ -411,6 +411,19 @@ def drop_old_files(settings, now):
         session.execute(update(Job).where(Job.state == "draft", ended <= before).values(state="stopped"))
         over = select(Job.id).where(Job.state.in_(("done", "failed", "stopped")), ended <= before)
         session.execute(delete(JobFile).where(JobFile.job_id.in_(over)))
+
+
+@daily
+def _gather_the_index(settings, now):
+    """Merge what a day's changes have scattered; a little at a time, so that others can write in between."""
+    with access.system_session("search index", writes=False) as session:
+        is_more = search.is_scattered(session)
+    begin = True
+    while is_more:
+        with access.system_session("search index") as session:
+            is_more = search.gather(session, begin=begin)
+        begin = False
+        time.sleep(0.01)
 
 
 # --------------------------------------------------------------------------------------------- the outbox

@@ -42,14 +42,14 @@ VERIFIED = 1_000  # matches that are looked at once more, for who does not see a
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
 ASKED = 2  # trigrams of a word that the index is asked for: each more costs more than it spares
 FEW = 1_500  # so many entries are looked through without asking the index
-STEPS = 5_000  # how far a walk along the entries goes
+STEPS = 5_000  # how far a walk along the entries goes, or twice that where the sample was too hopeful
 NEAREST = 8  # words that a misspelt one may mean
 _NO_ID = 2**31 - 1  # no record has such a number
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
 _ENTRY = SearchEntry.__table__
 # FTS5 beside SQLite's entries. Its column of its own name asks all columns, and takes commands.
-_FTS = table("search_fts", column("rowid"), column("text"), column("search_fts"))
+_FTS = table("search_fts", column("rowid"), column("text"), column("search_fts"), column("rank"))
 
 
 # --------------------------------------------------------------------------------------------- folding
@@ -123,11 +123,12 @@ def found(session, model, text, *, near=None, departments=None, most):
 
     `departments` as in `matching`. What is done with them goes through the rule of sight again.
     """
-    ways, is_sqlite = _ways(text, near), db.engine.dialect.name == "sqlite"
-    are_few = departments is not None and _sample().are_few(model, departments)
+    ways, is_sqlite, sample = _ways(text, near), db.engine.dialect.name == "sqlite", _sample()
+    are_few = departments is not None and sample.are_few(session.connection(), model, departments)
     grams = () if are_few else _asked(ways)
-    query = _fts_query(grams, departments) if is_sqlite and not are_few else ""
-    is_within = departments is not None and (are_few or not is_sqlite)
+    has_marks = is_sqlite and departments is not None and not are_few and sample.marks_spare(departments, grams)
+    query = _fts_query(grams, departments if has_marks else None) if is_sqlite and not are_few else ""
+    is_within = departments is not None and not has_marks
     shape = tuple(map(len, ways))
     like = () if is_sqlite else tuple(tuple(map(len, word)) for word in grams)
     statement = _found(model.__tablename__, shape, db.engine.dialect.name, bool(query), is_within, like)
@@ -400,9 +401,9 @@ def _asked(ways):
     """The rarest few trigrams of every word, in each of its ways: the index walks the whole list of each, and the text
     is looked at anyway.
     """
-    seen = _sample().grams
+    often = _sample().often
     return [
-        [sorted(_trigrams(word), key=lambda gram: (seen[gram], gram))[:ASKED] for word in words]
+        [sorted(_trigrams(word), key=lambda gram: (often[gram], gram))[:ASKED] for word in words]
         for words in ways
     ]
 
@@ -432,40 +433,84 @@ def _fts_query(grams, departments):
 
 
 class _Sample:
-    """Entries from all over the index: how often trigrams and words are, and where the entries lie. Only a hint."""
+    """Some entries of each kind of record: how often trigrams and words are, and where the entries lie. Only a hint."""
 
-    SPOTS, OF_EACH = 20, 100
+    SPOTS, OF_EACH = 10, 50  # entries of a kind: so many in each of so many places
     GOOD_FOR = 300  # seconds
     ENOUGH = 50  # entries to judge by
+    OF_A_MARK = 75  # entries that FTS5 goes along while one candidate's text is looked at
 
     def __init__(self, connection):
-        ends = select(func.min(_ENTRY.c.id), func.max(_ENTRY.c.id))
-        first, last = (key or 0 for key in connection.execute(ends, execution_options={DOOR: True}).one())
+        self.taken_at, self._known = monotonic(), {}
+        self.entries, self.newest = {}, {}  # of each kind (department, text), and the largest id of a record
+        self._stands_for = {}  # entries, each of those looked at
+        self._grams = {}  # of each kind, trigram -> the texts that hold it, by their place among its entries
+        for entity, model in ENTITIES.items():
+            if model.__search__:
+                self._look_at(connection, entity)
+        self.often = Counter()  # trigram -> about how many entries hold it
+        for entity, grams in self._grams.items():
+            for gram, places in grams.items():
+                self.often[gram] += len(places) * self._stands_for[entity]
+
+    def _look_at(self, connection, entity):
+        this, keys = _ENTRY.c.entity == entity, _ENTRY.c.record_id
+        ends = select(func.min(keys), func.max(keys)).where(this)
+        first, last = connection.execute(ends, execution_options={DOOR: True}).one()
+        if last is None:
+            return
         step = max(self.OF_EACH, (last - first) // self.SPOTS + 1)
-        self.taken_at, self.grams, self.entries, self.known = monotonic(), Counter(), {}, {}
+        self.newest[entity], self._stands_for[entity] = last, step / self.OF_EACH
+        entries, grams = self.entries.setdefault(entity, []), self._grams.setdefault(entity, {})
         for start in range(first, last + 1, step):
-            here = _ENTRY.c.id.between(start, start + self.OF_EACH - 1)
-            some = select(_ENTRY.c.entity, _ENTRY.c.department_id, _ENTRY.c.text).where(here)
-            for entity, department, text in connection.execute(some, execution_options={DOOR: True}):
-                self.entries.setdefault(entity, []).append((department, text))
-                self.grams.update({text[place : place + 3] for place in range(len(text) - 2)})
-        self.newest = {}  # of each entity, the largest id of a record
-        for entity in self.entries:
-            largest = select(func.max(_ENTRY.c.record_id)).where(_ENTRY.c.entity == entity)
-            self.newest[entity] = connection.scalar(largest, execution_options={DOOR: True})
-        self.stands_for = step / self.OF_EACH  # entries, each of those looked at
+            some = select(_ENTRY.c.department_id, _ENTRY.c.text).where(this, keys >= start, keys < start + step)
+            some = some.order_by(keys).limit(self.OF_EACH)
+            entries += connection.execute(some, execution_options={DOOR: True}).all()
+        for place, (_, text) in enumerate(entries):
+            for start in range(len(text) - 2):
+                grams.setdefault(text[start : start + 3], set()).add(place)
 
     def texts(self, model, departments):
         """The texts of the entries of a model, in these departments."""
-        if (model, departments) not in self.known:
+        if (model, departments) not in self._known:
             entries = self.entries.get(model.__tablename__, ())
             here = [text for key, text in entries if departments is None or key in departments]
-            self.known[model, departments] = here
-        return self.known[model, departments]
+            self._known[model, departments] = here
+        return self._known[model, departments]
 
-    def are_few(self, model, departments):
+    def are_few(self, connection, model, departments):
         """Whether so few entries lie there that each can be looked at."""
-        return len(self.texts(model, departments)) * self.stands_for <= FEW
+        known = (model, departments, "few")
+        if known not in self._known:
+            here = (_ENTRY.c.entity == model.__tablename__, _ENTRY.c.department_id.in_(sorted(departments)))
+            some = select(_ENTRY.c.record_id).where(*here).limit(FEW + 1).subquery()
+            there = connection.scalar(select(func.count()).select_from(some), execution_options={DOOR: True})
+            self._known[known] = there <= FEW
+        return self._known[known]
+
+    def marks_spare(self, departments, grams):
+        """Whether it is shorter to have FTS5 go along all entries of these departments, too, than to look at the
+        candidates of everybody.
+        """
+        if departments not in self._known:
+            self._known[departments] = sum(
+                self._stands_for[entity] * sum(key in departments for key, _ in entries)
+                for entity, entries in self.entries.items()
+            )
+        least = max(self._stands_for.values(), default=0) / 4  # what is met nowhere here is not quite unknown
+        return self._known[departments] < self.OF_A_MARK * max(least, self._candidates(grams))
+
+    def _candidates(self, grams):
+        """About how many entries hold, of each word, what is asked for of one of its ways."""
+        many = 0
+        for entity, held in self._grams.items():
+            places = [
+                set().union(*(set.intersection(*(held.get(gram, set()) for gram in way)) for way in ways if way))
+                for ways in grams
+                if all(ways)
+            ]
+            many += self._stands_for[entity] * (len(set.intersection(*places)) if places else 0)
+        return many
 
     def window(self, model, departments, patterns, most):
         """How many ids of records a walk reaches through; None when it would not meet so many that hold the words."""
@@ -473,9 +518,10 @@ class _Sample:
         holding = among = here if len(here) >= self.ENOUGH else self.texts(model, None)
         for ways in patterns:
             holding = [text for one in ways for text in holding if one in text]
-        if not here or len(among) < self.ENOUGH or len(holding) * STEPS < most * 2 * len(among):
+        if not here or len(among) < self.ENOUGH or len(holding) * STEPS < most * len(among):
             return None
-        return int(STEPS * self.newest[model.__tablename__] / (len(here) * self.stands_for)) + 1
+        entity = model.__tablename__
+        return int(2 * STEPS * self.newest[entity] / (len(here) * self._stands_for[entity])) + 1
 
 
 _samples = {}
@@ -633,6 +679,33 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
             last = rows[-1]["id"]
             step(name, len(rows))
     _command_fts(connection, "rebuild")
+
+
+SEGMENTS = 12  # parts of FTS5's index that a search may have to go through
+_PAGES = 100  # that are merged at once: nobody waits longer than that for his turn to write
+
+
+def is_scattered(session):
+    """Whether FTS5 keeps its index in more parts than is good: each search opens every one of them."""
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        return False
+    parts = select(func.count(func.distinct(column("segid")))).select_from(table("search_fts_idx"))
+    return connection.scalar(parts, execution_options={DOOR: True}) > SEGMENTS
+
+
+def gather(session, *, begin=False):
+    """Have FTS5 merge some of its index into one part; returns whether there is more to do.
+
+    https://www.sqlite.org/fts5.html#the_merge_command: a negative number begins with all parts, and when less than two
+    rows were changed by it, it is done.
+    """
+    connection = session.connection()
+    there = connection.connection.driver_connection
+    before = there.total_changes
+    values = {"search_fts": "merge", "rank": -_PAGES if begin else _PAGES}
+    connection.execute(insert(_FTS), values, execution_options={DOOR: True})
+    return there.total_changes - before >= 2
 
 
 def is_stale(session):

@@ -152,6 +152,7 @@ def build(engine, rows):
             load.execute(statement)
         if engine == "sqlite":
             load.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
+            load.execute("INSERT INTO search_fts(search_fts) VALUES ('optimize')")  # as after a night
         load.finish(TABLES)
 
 

@@ -159,3 +159,33 @@ def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):
     for few in (search.FEW, -1):
         monkeypatch.setattr(search, "FEW", few)
         assert search.found(session, Contact, "echo", departments=(here,), most=10) == [mine.id]
+        monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))  # it knew how few
+
+
+@pytest.mark.parametrize("of_a_mark", [0, 10**9])
+def test_fts5_is_told_of_departments_or_not_and_finds_the_same(session, monkeypatch, of_a_mark):
+    homes = [factories.department(session, name).id for name in ("Sales", "Support", "Finance")]
+    rows = [factories.make(session, "contact", last_name="Echo", department_id=homes[n % 3]) for n in range(9)]
+    session.flush()
+    monkeypatch.setattr(search, "FEW", -1)
+    monkeypatch.setattr(search._Sample, "OF_A_MARK", of_a_mark)
+    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    two = {row.id for row in rows if row.department_id in homes[:2]}
+    assert set(search.found(session, Contact, "echo", departments=tuple(homes[:2]), most=10)) == two
+
+
+def test_the_parts_of_the_index_are_gathered_and_nothing_is_lost(people, monkeypatch):
+    for number in range(20):
+        factories.make(people, "contact", first_name=f"Later {number}", last_name="Müller")
+        people.commit()
+    if db.engine.dialect.name == "postgresql":
+        assert not search.is_scattered(people)
+        return
+    monkeypatch.setattr(search, "SEGMENTS", 1)
+    assert search.is_scattered(people)
+    found_before, is_more, times = found(people, "muller"), search.gather(people, begin=True), 1
+    while is_more:
+        is_more, times = search.gather(people), times + 1
+        people.commit()
+    assert not search.is_scattered(people) and times < 20
+    assert found(people, "muller") == found_before and len(found_before) == 21
