@@ -455,8 +455,9 @@ class _Sample:
 
     def _look_at(self, connection, entity):
         this, keys = _ENTRY.c.entity == entity, _ENTRY.c.record_id
-        ends = select(func.min(keys), func.max(keys)).where(this)
-        first, last = connection.execute(ends, execution_options={DOOR: True}).one()
+        # Two questions, which SQLite answers from the index's ends; for one with both it would read all of it.
+        ends = (select(end(keys)).where(this) for end in (func.min, func.max))
+        first, last = (connection.scalar(one, execution_options={DOOR: True}) for one in ends)
         if last is None:
             return
         step = max(self.OF_EACH, (last - first) // self.SPOTS + 1)
