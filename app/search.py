@@ -124,7 +124,7 @@ def found(session, model, text, *, near=None, departments=None, most):
     `departments` as in `matching`. What is done with them goes through the rule of sight again.
     """
     ways, is_sqlite, sample = _ways(text, near), db.engine.dialect.name == "sqlite", _sample()
-    are_few = departments is not None and sample.are_few(session.connection(), model, departments)
+    are_few = departments is not None and sample.are_few(model, departments)
     grams = () if are_few else _asked(ways)
     has_marks = is_sqlite and departments is not None and not are_few and sample.marks_spare(departments, grams)
     query = _fts_query(grams, departments if has_marks else None) if is_sqlite and not are_few else ""
@@ -479,15 +479,9 @@ class _Sample:
             self._known[model, departments] = here
         return self._known[model, departments]
 
-    def are_few(self, connection, model, departments):
+    def are_few(self, model, departments):
         """Whether so few entries lie there that each can be looked at."""
-        known = (model, departments, "few")
-        if known not in self._known:
-            here = (_ENTRY.c.entity == model.__tablename__, _ENTRY.c.department_id.in_(sorted(departments)))
-            some = select(_ENTRY.c.record_id).where(*here).limit(FEW + 1).subquery()
-            there = connection.scalar(select(func.count()).select_from(some), execution_options={DOOR: True})
-            self._known[known] = there <= FEW
-        return self._known[known]
+        return len(self.texts(model, departments)) * self._stands_for.get(model.__tablename__, 1) <= FEW
 
     def marks_spare(self, departments, grams):
         """Whether it is shorter to have FTS5 go along all entries of these departments, too, than to look at the
