@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -43,11 +44,14 @@ ON_NOTHING = {"config", "roles", "formats"}
 CALLS_THE_FACTORY = {"commands"}
 
 
+@cache
 def _modules():
     """(name, path) of every module of ours; `app/rules/deals.py` is app.rules.deals."""
+    found = []
     for path in sorted([*APP.rglob("*.py"), ROOT / "config.py", ROOT / "run.py"]):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        yield ".".join(part for part in parts if part != "__init__"), path
+        found.append((".".join(part for part in parts if part != "__init__"), path))
+    return found
 
 
 def _part(name):
