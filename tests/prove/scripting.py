@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from playwright.sync_api import sync_playwright
 from sqlalchemy import String, select
@@ -161,6 +161,7 @@ class Outcome:
     fields: int = 0
     opened: Counter = field(default_factory=Counter)
     held: int = 0  # payloads found as text on the pages: they were really there
+    offered: int = 0  # records that link fields offered while payloads were typed
     fired: list = field(default_factory=list)
     seconds: float = 0.0
     versions: str = ""
@@ -336,6 +337,8 @@ class Reader:
         self.house_pages()
         self.boards()
         self.pickers()
+        self.palette()
+        self.parts()
         self.errors()
         self.deeds()
         self.imports()
@@ -352,7 +355,9 @@ class Reader:
             "contact": "last_name",
             "invoice": "billed_to",
         }.get(entity, "name")
-        self.open("filter", f"{path}?{name}.has={quote(payloads[0])}")
+        turn, turns = self.house.size.records.index(entity), len(self.house.size.records)
+        for payload in payloads[turn::turns]:  # each in one of the lists
+            self.open("filter", f"{path}?{name}.has={quote(payload)}")
         for deed in ("edit", "delete", "tag", "export", "share"):
             ids = "&".join(f"id={key}" for key in self.house.ids[entity])
             self.open("bulk and export preview", f"{path}bulk?deed={deed}&{ids}")
@@ -401,17 +406,64 @@ class Reader:
     def pickers(self):
         """What a link field offers while one types, in the form as it is used."""
         self.open("picker", "/contacts/new")
-        box = self.page.locator("main form input[name=company_id], main form [name=company_id]").first
-        for payload in self.house.payloads[: max(1, len(self.house.payloads) // 10)]:
-            if box.is_visible():
-                box.fill(payload[:12])
-                self.page.wait_for_timeout(300)
+        box = self.page.locator("input[data-pick^='/companies/'] + .ts-wrapper input")
+        box.click()
+        for payload in self.house.payloads:
+            with self.page.expect_response(lambda answer, asked=payload: _asked(answer.url) == asked):
+                box.fill(payload)
+            self.page.wait_for_selector(".ts-wrapper:not(.loading)")
+            self.where = f"picker, {payload}"
             self.look("picker")
+            self.outcome.offered += self.page.locator(".ts-dropdown .option").count()
+        self.page.locator(".ts-dropdown .option").first.click()
+        self.look("picker")
         for payload in self.house.payloads:
             answer = self.context.request.get(f"{self.address}/companies/pick?{urlencode({'q': payload})}")
             if not answer.headers["content-type"].startswith("application/json"):
                 self.outcome.fired.append(f"a picker answers {answer.headers['content-type']}")
             self.outcome.opened["picker's answer"] += 1
+
+    def palette(self):
+        """What is found above any page while one types."""
+        self.open("palette", "/contacts/")
+        self.page.keyboard.press("Control+k")
+        for payload in self.house.payloads:
+            self.page.fill("#palette input", payload)
+            self.page.wait_for_function(
+                "asked => document.querySelector('#palette').dataset.found === asked", arg=payload
+            )
+            self.where = f"palette, {payload}"
+            self.look("palette")
+
+    def parts(self):
+        """What the pages' own scripts fetch and put into them, one part after the other into the same page."""
+        self.open("part", "/contacts/")
+        for place, address in self._parts():
+            self.where = f"{place} {address[:90]}"
+            with self.page.expect_response(
+                lambda one, asked=self.address + address: one.url == asked
+            ) as answer:
+                self.page.evaluate(
+                    "href => htmx.ajax('GET', href, {target: 'main', swap: 'innerHTML'})", address
+                )
+            if answer.value.status == 200:
+                self.look(place)
+            elif answer.value.status != 404:  # a field that is not changed by itself
+                self.outcome.fired.append(f"{self.where} answers {answer.value.status}")
+
+    def _parts(self):
+        for entity in self.house.size.records:
+            names = [name for of, name in sorted(self.house.fields) if of == entity and entity != "invoice"]
+            for turn, key in enumerate(self.house.ids[entity]):
+                for name in names[turn % self.house.size.pages :: self.house.size.pages]:
+                    yield "value where it stands", f"/{PATHS[entity]}/{key}/values/{name}"
+        for turn in range(0, len(self.house.payloads), self.house.size.pages):
+            payload, key = self.house.payloads[turn], self.house.ids["company"][turn]
+            said = quote(payload, safe="")
+            for entity, name in (("company", "name"), ("contact", "last_name"), ("contact", "email")):
+                yield "look-alikes", f"/{PATHS[entity]}/look-alikes?{name}={said}&left={name}"
+            for name in ("contacts", "deals", "tickets"):
+                yield "related", f"/companies/{key}/related/{name}?q={quote(payload[:5])}"
 
     def errors(self):
         """Sentences that repeat what was asked for."""
@@ -474,6 +526,11 @@ class Reader:
             self.look("paper")
 
 
+def _asked(address):
+    """The words that a request looks for; None: it looks for none."""
+    return dict(parse_qsl(urlsplit(address).query)).get("q")
+
+
 def _cell(text):
     return '"' + text.replace('"', '""') + '"'
 
@@ -527,7 +584,10 @@ def table(outcome):
         f"{outcome.payloads} payloads in {outcome.fields} text fields, {pages:,} pages, {len(outcome.fired)} fired"
     ]
     lines += [f"  {place:<26} {number:>6,}" for place, number in sorted(outcome.opened.items())]
-    lines.append(f"pages on which payloads stood as text: {outcome.held:,}; {outcome.seconds:.0f} seconds")
+    lines.append(
+        f"pages on which payloads stood as text: {outcome.held:,}; offered by link fields: {outcome.offered}"
+    )
+    lines.append(f"{outcome.seconds:.0f} seconds")
     lines.append(f"{outcome.versions}, Python {platform.python_version()}")
     return "\n".join([*lines, *outcome.fired[:100]])
 
