@@ -117,6 +117,7 @@ PATHS = {
     "staff": "staff",
     "payment": "payments",
 }
+HEADS = ("head of sales", "head of support", "head of marketing", "head of finance")
 # Texts that are keys or follow a form of their own in the table itself.
 NOT_WRITTEN = {"currency", "sha256", "media_type", "language", "number", "lost_reason"}
 WATCH = """
@@ -161,6 +162,9 @@ class Outcome:
     fields: int = 0
     opened: Counter = field(default_factory=Counter)
     held: int = 0  # payloads found as text on the pages: they were really there
+    refused: Counter = field(
+        default_factory=Counter
+    )  # pages that the reader may not open, or that are not there
     offered: int = 0  # records that link fields offered while payloads were typed
     fired: list = field(default_factory=list)
     seconds: float = 0.0
@@ -177,6 +181,9 @@ class House:
         with app.app_context(), access.system_session("scripting", door="command") as session:
             self.owner = session.scalar(select(security.User.id).filter_by(username="head.sales"))
             self.home = session.get(models.Staff, self.owner).department_id
+            security.set_roles(
+                session, self.owner, HEADS
+            )  # or the forms of half of the records would be shut
             for turn in range(len(self.payloads)):
                 self._rows(session, turn)
         with app.app_context(), access.system_session("scripting, edited", door="command") as session:
@@ -315,6 +322,7 @@ class Reader:
         answer = self.page.goto(self.address + path, wait_until="load")
         if answer is not None and answer.status >= 500:
             self.outcome.fired.append(f"{self.where} answers {answer.status}")
+        self.outcome.refused[place] += answer is not None and answer.status in (403, 404)
         self.look(place)
 
     def look(self, place):
@@ -446,10 +454,13 @@ class Reader:
                 self.page.evaluate(
                     "href => htmx.ajax('GET', href, {target: 'main', swap: 'innerHTML'})", address
                 )
-            if answer.value.status == 200:
-                self.look(place)
-            elif answer.value.status != 404:  # a field that is not changed by itself
+            self.outcome.refused[place] += answer.value.status in (
+                403,
+                404,
+            )  # not every field is changed by itself
+            if answer.value.status >= 500:
                 self.outcome.fired.append(f"{self.where} answers {answer.value.status}")
+            self.look(place)
 
     def _parts(self):
         for entity in self.house.size.records:
@@ -583,7 +594,9 @@ def table(outcome):
     lines = [
         f"{outcome.payloads} payloads in {outcome.fields} text fields, {pages:,} pages, {len(outcome.fired)} fired"
     ]
-    lines += [f"  {place:<26} {number:>6,}" for place, number in sorted(outcome.opened.items())]
+    for place, number in sorted(outcome.opened.items()):
+        refused = f", {outcome.refused[place]:,} of them refused" if outcome.refused[place] else ""
+        lines.append(f"  {place:<26} {number:>6,}{refused}")
     lines.append(
         f"pages on which payloads stood as text: {outcome.held:,}; offered by link fields: {outcome.offered}"
     )
