@@ -1071,11 +1071,8 @@ def _may_touch_the_old_state(session, _context, _instances):
         if not _goes_with_its_whole(session, row):
             touched["delete", type(row)].add(row)
         _uncover(session, principal, row)
-    granted = session.info.get("granted", ())
     for (verb, model), rows in touched.items():
-        keys = {inspect(row).identity[0] for row in rows if (verb, row) not in granted}
-        if keys:
-            _ask(session, principal, verb, model, keys)
+        _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
     session.info["asked"] = touched
     for model, keys in given_away.items():
         ask_to_give_away(session, model, keys)
@@ -1182,16 +1179,8 @@ def ask(session, verb, model, keys):
 
 def ask_for_deed(session, verbs, row):
     """Refuse unless these verbs reach a row that the principal sees; the guard of the route knows only of some row."""
-    asked = [verb for verb in verbs if verb not in (None, "see")]
-    if not all(reaches_row(session, verb, row) for verb in asked):
+    if not all(reaches_row(session, verb, row) for verb in verbs if verb not in (None, "see")):
         raise WriteRefused(type(row).__tablename__)
-    session.info.setdefault("granted", set()).update((verb, row) for verb in asked)
-
-
-@event.listens_for(Session, "after_transaction_end")
-def _forget_what_was_granted(session, transaction):
-    if transaction.parent is None:
-        session.info.pop("granted", None)
 
 
 def reaches_row(session, verb, row):
