@@ -107,7 +107,7 @@ def _begin(connection):
     if connection.dialect.name == "sqlite":
         kind = connection.get_execution_options().get("begin", "DEFERRED")
         if kind is not None:
-            connection.exec_driver_sql(f"BEGIN {kind}")
+            connection.connection.driver_connection.execute(f"BEGIN {kind}")
 
 
 @event.listens_for(Engine, "rollback")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -384,6 +385,10 @@ class What(NamedTuple):
     def is_entity(self):
         return len(self.columns) == 1 and isinstance(self.columns[0], type)
 
+    def tells(self, name):
+        """Whether the rows hold this column, by which they can be put in order."""
+        return self.is_entity or any(one.key == name for one in self.columns)
+
     def read(self, session, statement, values=None):
         """The rows of a statement that selects the columns."""
         statement = statement.options(*self.options) if self.options else statement
@@ -546,10 +551,11 @@ def _along(session, model, query, what, tests, values, wanted, *, has_value):
         query.after if has_value or (query.after or (None,))[0] is None else None
     )  # the empty ones begin anew
     values = {**values, "wanted": wanted} | ({"last_value": last[0], "last_id": last[1]} if last else {})
-    if is_split and reach.is_exact and not tests:
-        merged = _merged(model, query.sort, reach, has_value=has_value, has_last=last is not None)
-        ids = session.connection().scalars(merged, values, execution_options={access.DOOR: True}).all()
-        return _rows(session, model, what, ids)
+    if is_split and reach.is_exact and not tests and what.tells(query.column):
+        shape = {"has_value": has_value, "has_last": last is not None}
+        rows = what.read(session, _merged(model, query.sort, reach, what.columns, **shape), values)
+        # In the database an order might lead it along the index of the order, past all rows of the others.
+        return sorted(rows, key=_place(query, has_value), reverse=query.is_downwards)
     make = _steps.__wrapped__ if query.tree is not None else _steps
     cut = (model.id,) if is_split else what.columns
     statement = make(model, query.sort, reach, cut, tests, has_value=has_value, has_last=last is not None)
@@ -580,11 +586,17 @@ def _steps(model, sort, reach, what, tests, *, has_value, has_last):
     return _merge(query, model, key, reach, tests, order, is_by_value)
 
 
-@lru_cache(maxsize=512)
-def _merged(model, sort, reach, *, has_value, has_last):
-    """The ids of a walk through several departments where nothing else is asked, and all of them is seen; kept.
+def _place(query, has_value):
+    """By what rows of one page are put in its order, like the database does: texts by their code points."""
+    return attrgetter(query.column, "id") if has_value else attrgetter("id")
 
-    It goes past the rule of sight, which would ask again in each department: the rows are read through the rule.
+
+@lru_cache(maxsize=512)
+def _merged(model, sort, reach, what, *, has_value, has_last):
+    """The rows of a walk through several departments where nothing else is asked, and all of them is seen; kept.
+
+    The walk itself goes past the rule of sight, which would ask again in each department: the rows are read through
+    the rule.
     """
     query, row = Query(sort=sort), model.__table__.c
     key = _collated(row[query.column])
@@ -595,7 +607,8 @@ def _merged(model, sort, reach, *, has_value, has_last):
     if has_last:
         tests.append(_further(query, key if is_by_value else None, row.id, model))
     order = _directed(query, *([key] if is_by_value else []), row.id)
-    return _merge(query, row, key, reach, tests, order, is_by_value)
+    ids = _merge(query, row, key, reach, tests, order, is_by_value)
+    return select(*what).where(model.id.in_(access.vouched(ids)))
 
 
 def _merge(query, row, key, reach, tests, order, is_by_value):

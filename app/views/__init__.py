@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from flask import current_app, g, request
 from flask_babel import get_locale, gettext
+from markupsafe import Markup
 
 from app.extensions import N_
 from app.views import assets, base, errors, marks, reading, templating
@@ -139,14 +140,24 @@ def install(app):
 
 def _shared():
     principal, lang = g.get("principal"), str(get_locale() or "en")
-    return {
-        "principal": principal,
-        "unread": login.unread if (login := g.get("login")) else 0,
-        "lang": lang,
-        "quick_menu": _quick(principal, lang) if principal else "",
-        "palette_box": _palette(lang) if principal else "",
-        "site_map": _site_map(*menus(principal), request.path.split("/", 2)[1], lang) if principal else None,
-    }
+    shared = {"principal": principal, "csrf_token": base.csrf_token, "lang": lang}
+    if principal is None:
+        return shared
+    site_map = _site_map(*menus(principal), request.path.split("/", 2)[1], lang)
+    unread = login.unread if (login := g.get("login")) else 0
+    drawn = {"palette_box": _palette(lang), "site_map": site_map, "bar": _bar(principal, site_map, unread, lang)}
+    return shared | drawn
+
+
+SIGN_OUT = "\ue000"  # stands for the button that signs out: its form holds a token, which no other page may show
+
+
+@lru_cache(maxsize=1024)
+def _bar(principal, site_map, unread, lang):
+    """The bar over a person's pages, drawn, in two halves: between them stands the button that signs out."""
+    drawn = _component("top_bar")(principal, site_map, _quick(principal, lang), unread, SIGN_OUT)
+    before, _, behind = str(drawn).rpartition(SIGN_OUT)
+    return Markup(before), Markup(behind)
 
 
 # What can be added from anywhere.

@@ -8,6 +8,7 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 import functools
 import hashlib
 from datetime import datetime
+from time import monotonic
 from urllib.parse import urlsplit
 
 from flask import (
@@ -23,12 +24,14 @@ from flask import (
     url_for,
 )
 from flask.json.provider import DefaultJSONProvider
+from flask.sessions import SecureCookieSessionInterface
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
 from flask_appbuilder.security.api import SecurityApi as TokenApi
 from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy.orm import scoped_session
 from werkzeug.routing import IntegerConverter
 
@@ -170,7 +173,10 @@ def install(app):
     app.json = Json(app)
     csrf.init_app(app)
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
+    app.session_interface = Cookies()
+    app.jinja_env.globals["csrf_token"] = csrf_token
     builder.init_app(app, db.session)
+    _leave_out_flask_login(app)
     app.before_request(_who_asks)
     app.after_request(_used)
     app.teardown_appcontext(lambda _error: Accounts._session.remove())
@@ -178,6 +184,13 @@ def install(app):
     app.extensions["babel"].locale_selector = _language
     app.extensions["babel"].instance.locale_selector = _language
     return builder
+
+
+def _leave_out_flask_login(app):
+    """Who is signed in stands in `g`, and no cookie remembers anybody: each page would ask and look for both."""
+    around, after = app.template_context_processors, app.after_request_funcs
+    around[None] = [one for one in around[None] if not one.__module__.startswith("flask_login")]
+    after[None] = [one for one in after[None] if not one.__module__.startswith("flask_login")]
 
 
 def _who_asks():
@@ -287,6 +300,46 @@ def _used(response):
 
 
 # --------------------------------------------------------------------------------------------- cookies
+
+
+class Cookies(SecureCookieSessionInterface):
+    """Flask's own session in its signed cookie; one that comes with page after page is not taken apart each time."""
+
+    GOOD_FOR, MOST = 60, 4096  # seconds, sessions
+
+    def __init__(self):
+        self._signing, self._opened = {}, {}
+
+    def get_signing_serializer(self, app):
+        """Flask's, made once for each key."""
+        if app.secret_key not in self._signing:
+            self._signing[app.secret_key] = super().get_signing_serializer(app)
+        return self._signing[app.secret_key]
+
+    def open_session(self, app, request):
+        """What a genuine cookie holds; how old it may be is asked again after a minute."""
+        cookie, now = request.cookies.get(self.get_cookie_name(app), ""), monotonic()
+        read_at, held = self._opened.get(cookie, (-self.GOOD_FOR, None))
+        if now - read_at < self.GOOD_FOR:
+            return self.session_class(held)
+        found = super().open_session(app, request)
+        if found and all(type(value) is str for value in found.values()):  # what nobody can change in place
+            if len(self._opened) >= self.MOST:
+                self._opened.clear()
+            self._opened[cookie] = (now, dict(found))
+        return found
+
+
+def csrf_token():
+    """The token for the forms of this page: signed once a minute for a session, not for each page."""
+    kept = session.get("csrf_token")
+    return _signed(kept, monotonic() // 60) if kept else generate_csrf()
+
+
+@functools.lru_cache(maxsize=4096)
+def _signed(_kept, _minute):
+    return generate_csrf()
+
 
 SESSION_COOKIE, DEVICE_COOKIE = "foyer-session", "foyer-device"
 A_YEAR = 365 * 24 * 3600

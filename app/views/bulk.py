@@ -7,6 +7,7 @@ change set, which can be undone.
 import csv
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import abort, flash, g, redirect, request
 from flask_babel import force_locale, gettext, ngettext
@@ -91,6 +92,29 @@ def may_merge(principal, entity):
     return all(principal.may(verb, entity) for verb in ("merge", "edit", "delete"))
 
 
+@lru_cache(maxsize=1024)
+def _deeds(principal, model):
+    """(name, words) of what this person may do to records of this kind."""
+    entity, found = model.__tablename__, []
+    may_bulk = principal.may("bulk", entity)
+    for name, (words, verb) in DEEDS.items():
+        is_open = may_bulk or verb in bulk_work.UNCHANGING
+        if is_open and principal.may(verb, entity) and _takes(principal, model, name):
+            found.append((name, words))
+    return found
+
+
+def _takes(principal, model, deed):
+    entity = model.__tablename__
+    if deed in ("tag", "untag"):
+        return entity in tags.TAGGED
+    if deed == "merge":
+        return entity in ("company", "contact") and may_merge(principal, entity)
+    if deed == "campaign":
+        return model is Contact and all(principal.may(one, "campaign") for one in ("bulk", "edit"))
+    return deed != "assign" or hasattr(model, "owner_id")
+
+
 class BulkRoutes:
     """Bulk work on the records of a list; mixed into every `RecordView`, open where `bulk_work.KINDS` says so."""
 
@@ -107,24 +131,7 @@ class BulkRoutes:
         """The deeds that the reader may do to records of this list, as (value, words)."""
         if self.entity not in KINDS:
             return []
-        may_bulk = g.principal.may("bulk", self.entity)
-        return [
-            (name, templating.said(words))
-            for name, (words, verb) in DEEDS.items()
-            if (may_bulk or verb in bulk_work.UNCHANGING)
-            and g.principal.may(verb, self.entity)
-            and self._takes(name)
-        ]
-
-    def _takes(self, deed):
-        if deed in ("tag", "untag"):
-            return self.entity in tags.TAGGED
-        if deed == "merge":
-            return self.entity in ("company", "contact") and may_merge(g.principal, self.entity)
-        if deed == "campaign":
-            may = all(g.principal.may(one, "campaign") for one in ("bulk", "edit"))
-            return self.model is Contact and may
-        return deed != "assign" or hasattr(self.model, "owner_id")
+        return [(name, templating.said(words)) for name, words in _deeds(g.principal, self.model)]
 
     def bulk_bar(self, rows, count=None, has_more=False):
         """What the list page needs to offer bulk work on these rows; each of them gets its box then."""

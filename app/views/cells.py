@@ -69,12 +69,15 @@ def name_columns(target):
 
 def name_of(values):
     """What a record is called, given its `name_columns` as a mapping: the same as its `str()`."""
-    parts = [value for name, value in values.items() if value and name not in ("id", "outcome")]
-    return " ".join(parts) or f"#{values['id']}"
+    said = ""
+    for name, value in values.items():
+        if value and name != "id" and name != "outcome":
+            said = f"{said} {value}" if said else value
+    return said or f"#{values['id']}"
 
 
-def link_by_name(target, values):
-    """A record given by its `name_columns` as a cell, like `link_to`."""
+def link_by_name(target, values, principal=None):
+    """A record given by its `name_columns` as a cell, like `link_to`, as `principal` reads it: else who asks."""
     name, entity = name_of(values), target.__tablename__
     if entity == "staff":
         initials = "".join(part[0] for part in name.split()[:2]).upper()
@@ -82,7 +85,7 @@ def link_by_name(target, values):
     if entity == "stage":
         return {"kind": "badge", "label": name, "color": COLORS.get(values["outcome"])}
     base = PATHS.get(entity)
-    may_see = base and g._get_current_object().principal.may("see", entity)
+    may_see = base and (principal or g.principal).may("see", entity)
     href = f"{base}/{values['id']}" if may_see else None
     return {"kind": "link", "label": name, "href": href}
 
@@ -111,11 +114,16 @@ def shown(column, value, currency=None):
 def teller(column):
     """The function from (value, currency) to the cell of this column: its kind is looked at once."""
     if isinstance(column.type, Boolean):
-        return lambda value, _currency: {"kind": "check", "on": bool(value)}
+        return lambda value, _currency=None: {"kind": "check", "on": bool(value)}
     tell = _telling(column.info, column.type)
     if tell is None:
-        return lambda value, _currency: None if value == "" else value
-    return lambda value, currency: None if value is None or value == "" else tell(value, currency)
+        return lambda value, _currency=None: None if value == "" else value
+    return lambda value, currency=None: None if value is None or value == "" else tell(value, currency)
+
+
+def is_plain(column):
+    """Whether a value of this column is its own cell."""
+    return not isinstance(column.type, Boolean) and _telling(column.info, column.type) is None
 
 
 def _telling(info, kind):

@@ -5,7 +5,7 @@ back is turned into the plain address of the list (`step`).
 """
 
 from dataclasses import replace
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 from flask import flash, g
 from flask_babel import gettext
@@ -47,21 +47,22 @@ _WORDS = {"me": N_("me"), "mine": N_("my department"), "below": N_("my departmen
 
 def address(view, query, **more):
     """The list's address for this query, in its plainest form."""
-    return address_by_sort(view, query, **more)(query.sort)
+    return addresses(view, query)(**more)
 
 
-def address_by_sort(view, query, **more):
-    """The function from an order to the list's address for this query in that order: the rest is written once."""
+def addresses(view, query):
+    """The function that says the list's address for this query, in this or another order and with more parameters:
+    what all of them share is written once. The cursor is no part of it.
+    """
     *before, (name, _) = filters.parameters_of(query)
     after = [] if query.size == filters.PAGE_SIZES[1] else [("size", str(query.size))]
-    after += look_kept(view)
-    after += [pair for pair in more.items() if pair[1] is not None]
-    before, after = urlencode(before), urlencode(after)
+    before, after = urlencode(before), urlencode([*after, *look_kept(view)])
     usual = _usual_sort(view, query)
 
-    def at(sort):
-        order = "" if sort == usual else f"{name}={quote_plus(sort)}"
-        said = "&".join(part for part in (before, order, after) if part)
+    def at(sort=query.sort, **more):
+        order = "" if sort == usual else f"{name}={sort}"  # the name of a column
+        rest = urlencode({key: value for key, value in more.items() if value is not None}) if more else ""
+        said = "&".join(filter(None, (before, order, after, rest)))
         return f"{view.route_base}/?{said}" if said else f"{view.route_base}/"
 
     return at

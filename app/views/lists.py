@@ -1,6 +1,6 @@
 """Lists: any of an entity's rows, searched, filtered, ordered and paged, with all of it in the URL."""
 
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 
 from flask import current_app, g, redirect, request
@@ -63,7 +63,8 @@ class ListView(LookRoutes, PageView):
             }
             for row, shown in zip(found.rows, cells_of, strict=True)
         ]
-        heads, editable = self._heads(query), self.columns_edited()
+        address, editable = filtering.addresses(self, query), self.columns_edited()
+        heads = self._heads(query, address)
         for head in heads:
             head["edits"] = head["key"] in editable
         next_row = filters.cursor_after(found.rows[-1], query) if found.has_more else None
@@ -73,19 +74,19 @@ class ListView(LookRoutes, PageView):
             columns=heads,
             rows=rows,
             total=found.total,
-            count=self._count(query, found.total, is_exact),
-            next_href=filtering.address(self, query, after=next_row) if next_row else None,
+            count=self._count(query, found.total, is_exact, address),
+            next_href=address(after=next_row) if next_row else None,
             near=bool(found.query.near)
             and bool(found.rows),  # which words: the index knows those of everybody
             panel=filtering.panel(self, query, request.args),
-            panel_href=filtering.address(self, query, filters="open"),
+            panel_href=address(filters="open"),
             chips=filtering.chips(self, query),
             keep=[
                 *(pair for pair in filters.parameters_of(query) if pair[0] not in ("q", "sort")),
                 *filtering.look_kept(self),
             ],
             look_panel=self.look_panel(query),
-            look_href=filtering.address(self, query, look="open"),
+            look_href=address(look="open"),
             views=self.views_shown(query),
             is_dense=self.is_dense(),
             editable=bool(editable),
@@ -159,28 +160,27 @@ class ListView(LookRoutes, PageView):
 
     def _cells(self, rows):
         """The cells of each row; the first opens the record, so it is never empty."""
-        tellers = [_teller(self.model, name) for name in self.shown_columns()]
+        tellers = _tellers(self.model, self.shown_columns(), g.principal)
         own = self._custom_fields()
         names = custom_fields.names_of(db.session(), own, [row.custom for row in rows]) if own else {}
         is_dear = bool(rows) and "currency" in rows[0]._fields
         for row in rows:
             currency = row.currency if is_dear else None
-            drawn = [tell(row, currency) for tell in tellers]
+            drawn = [tell(row) for tell in tellers]
             said = row.custom or {} if own else {}
             drawn += [custom_values.cell(one, said.get(one.name), names, currency) for one in own]
             drawn[0] = drawn[0] or f"#{row.id}"
             yield drawn
 
-    def _count(self, query, total, is_exact):
+    def _count(self, query, total, is_exact, address):
         """How many there are in words, with the address that counts on where they were not counted to the end."""
         most = query.size if total is None else filters.most_counted(self.model, query)
         if is_exact or (total is not None and total <= most):
             return {"label": number(total), "href": None}
-        return {"label": f"{number(most)}+", "href": filtering.address(self, query, count="exact")}
+        return {"label": f"{number(most)}+", "href": address(count="exact")}
 
-    def _heads(self, query):
+    def _heads(self, query, address):
         heads, sortable = [], self.sortable()
-        address = filtering.address_by_sort(self, query)  # the cursor is no part of it
         for name in self.shown_columns():
             column = self.model.__table__.c[name]
             is_number = isinstance(column.type, Exact | Integer) and not column.foreign_keys
@@ -226,20 +226,29 @@ def _names_inline(model, name):
     )
 
 
-@cache
-def _teller(model, name):
-    """The function from (row, currency) to the cell of this column."""
-    column = model.__table__.c[name]
-    if not _names_inline(model, name):
-        tell, value_of = cells.teller(column), attrgetter(name)
-        return lambda row, currency: tell(value_of(row), currency)
-    target = cells.target_of(column)
-    keys = [(one.key, f"{name}__{one.key}") for one in cells.name_columns(target)]
+@lru_cache(maxsize=1024)
+def _tellers(model, names, principal):
+    """The functions from a row to the cells of these columns, as this person reads them."""
+    return [_teller(model, name, principal) for name in names]
 
-    def link(row, _currency):
-        if getattr(row, name) is None:
-            return None
-        values = {key: getattr(row, label) for key, label in keys}
-        return cells.HIDDEN if values["id"] is None else cells.link_by_name(target, values)
 
-    return link
+def _teller(model, name, principal):
+    column, value_of = model.__table__.c[name], attrgetter(name)
+    if _names_inline(model, name):
+        target = cells.target_of(column)
+        keys = [one.key for one in cells.name_columns(target)]
+        names_of = attrgetter(*(f"{name}__{key}" for key in keys))
+
+        def link(row):
+            if value_of(row) is None:
+                return None
+            values = dict(zip(keys, names_of(row), strict=True))
+            return cells.HIDDEN if values["id"] is None else cells.link_by_name(target, values, principal)
+
+        return link
+    if cells.is_plain(column):
+        return value_of
+    tell = cells.teller(column)
+    if column.info.get("money") and "currency" in model.__table__.c:
+        return lambda row: tell(value_of(row), row.currency)
+    return lambda row: tell(value_of(row))

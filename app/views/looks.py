@@ -130,9 +130,11 @@ class LookRoutes:
         if not g.principal.may("edit", "own_account"):
             return None
         views, now = saved_views.seen(g.principal, self.entity), self.look().view
+        is_plain = not query.asks_something and query.sort == self.default_sort and not self.look().parameters
+        if is_plain and not views:
+            return {"tabs": [], "more": [], "save": None, "edit": None}
         said = urlencode([*filters.parameters_of(query), *self.look().parameters])
         current = next((one for one in views if str(one.id) == now), None)
-        is_plain = not query.asks_something and query.sort == self.default_sort and not self.look().parameters
         has_default = self.entity in g.principal.default_views
         tabs = [
             {

@@ -1,7 +1,7 @@
 """The smallest marks of a page, drawn in Python: a list of fifty rows draws hundreds of them.
 
-The components `icon`, `badge`, `avatar`, `not_visible`, `cell` and the rows of `record_list` say here what they look
-like; whoever writes a template uses the components.
+The components `icon`, `button`, `badge`, `avatar`, `not_visible`, `cell`, and heads and rows of `record_list`, say here
+what they look like; whoever writes a template uses the components.
 """
 
 import re
@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from app.extensions import N_
 from app.views import templating
 from app.views.assets import asset
+from app.views.templating import safe
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 _DASH = '<span class="none" aria-hidden="true">–</span>'
@@ -29,6 +30,46 @@ def icon(name, large=False):
     look = "icon icon-large" if large else "icon"
     href = escape(f"{_sprite()}#{name}")
     return Markup(f'<svg class="{look}" aria-hidden="true" focusable="false"><use href="{href}"/></svg>')
+
+
+_draw_icon = icon
+_LOOKS = {
+    "primary": "btn-primary",
+    "ghost": "btn-ghost",
+    "danger": "btn-danger",
+    "danger-filled": "btn-danger btn-filled",
+}
+
+
+def button(
+    label,
+    href=None,
+    kind="plain",
+    icon=None,
+    name=None,
+    value=None,
+    form=None,
+    small=False,
+    bare=False,
+    dialog=False,
+    keys=None,
+):
+    """A link that looks like a button, or a button that sends a form: see `components/button.html`."""
+    look = f"btn {_LOOKS.get(kind, '')}{' btn-small' if small else ''}{' btn-only' if bare else ''}"
+    shown = inside(label, icon, bare)
+    if href:
+        more = " data-dialog" if dialog else ""
+        more += f' data-hotkey="{safe(keys)}"' if keys else ""
+        return Markup(f'<a class="{look}" href="{safe(href)}"{more}>{shown}</a>')
+    more = f' name="{safe(name)}" value="{"" if value is None else safe(value)}"' if name else ""
+    more += f' form="{safe(form)}"' if form else ""
+    return Markup(f'<button class="{look}" type="submit"{more}>{shown}</button>')
+
+
+def inside(label, icon=None, bare=False):
+    """What stands in a button: its icon and its words, these for screen readers alone where it is `bare`."""
+    sign, words = (_draw_icon(icon) if icon else ""), safe(label)
+    return Markup(f'{sign}<span class="visually-hidden">{words}</span>' if bare else f"{sign}{words}")
 
 
 def badge(label, color=None):
@@ -54,14 +95,6 @@ def not_visible():
     return Markup(f'<span class="not-visible">{icon("eye-off")}{escape(gettext("not visible"))}</span>')
 
 
-def _safe(text):
-    """`escape` for the many: most texts hold nothing to escape, and `Markup` costs more than the look."""
-    return text if type(text) is str and not _MARKS.search(text) else escape(text)
-
-
-_MARKS = re.compile("[&<>\"']")
-
-
 def _check(said):
     if said["on"]:
         return f'{icon("check")}<span class="visually-hidden">{escape(gettext("yes"))}</span>'
@@ -69,27 +102,27 @@ def _check(said):
 
 
 def _link(said):
-    href, label = said.get("href"), _safe(said["label"])
-    return f'<a href="{_safe(href)}">{label}</a>' if href else label
+    href, label = said.get("href"), safe(said["label"])
+    return f'<a href="{safe(href)}">{label}</a>' if href else label
 
 
 def _figure(said):
-    return f'<span class="figure">{_safe(said["label"])}</span>'
+    return f'<span class="figure">{safe(said["label"])}</span>'
 
 
 def _tel(said):
-    label = _safe(said["label"])
+    label = safe(said["label"])
     return f'<a class="figure" href="tel:{label.replace(" ", "")}">{label}</a>'
 
 
 def _mail(said):
-    label = _safe(said["label"])
+    label = safe(said["label"])
     return f'<a href="mailto:{label}">{label.replace("@", "@<wbr>", 1)}</a>'
 
 
 def _web(said):
-    label = _safe(re.sub(r"(?i)^https?://(?=\S)", "", said["label"]))
-    return f'<a href="{_safe(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>'
+    label = safe(re.sub(r"(?i)^https?://(?=\S)", "", said["label"]))
+    return f'<a href="{safe(said.get("href") or said["label"])}" rel="noreferrer noopener">{label}</a>'
 
 
 _KINDS = {
@@ -111,21 +144,47 @@ def cell(value, lead_href=None):
 
 
 def _cell(value, lead_href=None):
-    if isinstance(value, dict):
+    if type(value) is dict:
         kind = value["kind"]
         if kind == "hidden":
             return not_visible()
         if kind == "check":
             return _check(value)
-        label = value.get("label")
+        draw, label = _KINDS.get(kind), value.get("label")
     else:
-        kind, label = None, value
+        draw, label = None, value
     if label is None or label == "":
         return _DASH
     if lead_href:
-        return f'<a class="row-link" href="{_safe(lead_href)}">{_safe(label)}</a>'
-    draw = _KINDS.get(kind)
-    return draw(value) if draw else _safe(label)
+        return f'<a class="row-link" href="{safe(lead_href)}">{safe(label)}</a>'
+    return draw(value) if draw else safe(label)
+
+
+def heads(columns, edit=None):
+    """The heads of a list's table: {"key", "label", "align", "sort_href", "sort_dir", "edits"}, see `record_list`."""
+    drawn = []
+    for one in columns:
+        label, align, way = safe(one["label"]), one.get("align"), one.get("sort_dir")
+        more = f' data-name="{safe(one["key"])}"' if edit and one.get("edits") else ""
+        more += f' class="{align}"' if align in ("end", "center") else ""
+        more += f' aria-sort="{"ascending" if way == "asc" else "descending"}"' if way else ""
+        if href := one.get("sort_href"):
+            label = f'<a href="{safe(href)}">{label}{icon(_SORTED.get(way, "selector"))}</a>'
+        drawn.append(f'\n      <th scope="col"{more}>{label}</th>')
+    return Markup("".join(drawn))
+
+
+_SORTED = {"asc": "arrow-up", "desc": "arrow-down"}
+
+
+def options(pairs):
+    """What a select offers: (value, words)."""
+    return Markup("".join(f'<option value="{safe(value)}">{safe(words)}</option>' for value, words in pairs))
+
+
+def hidden(pairs):
+    """What a form takes along unseen: (name, value)."""
+    return Markup("".join(f'<input type="hidden" name="{safe(name)}" value="{safe(one)}">' for name, one in pairs))
 
 
 def rows(rows, columns):
@@ -134,20 +193,16 @@ def rows(rows, columns):
     heads = [_head_of_cell(one, place == 0) for place, one in enumerate(columns)]
     drawn, select = [], templating.said(N_("Select %(name)s"))
     for row in rows:
-        drawn.append("<tr>")
-        if row.get("pick") is not None:
-            drawn.append(_box(row, select))
+        drawn.append("<tr>" if row.get("pick") is None else f"<tr>{_box(row, select)}")
         href = row["href"]
         for value, (filled, empty) in zip(row["cells"], heads, strict=True):
             if value is None or value == "":
                 drawn.append(empty)
-            elif href is None and type(value) is str:
-                drawn.append(f"{filled}{_safe(value)}</td>")
+            elif href is None:
+                drawn.append(f"{filled}{safe(value) if type(value) is str else _cell(value)}</td>")
             else:
-                inside = _cell(value, href)
-                if href is not None and row.get("is_shared"):
-                    inside = f"{inside} {badge(gettext('shared'), 'violet')}"
-                drawn.append(f"{filled}{inside}</td>")
+                shared = f" {badge(gettext('shared'), 'violet')}" if row.get("is_shared") else ""
+                drawn.append(f"{filled}{_cell(value, href)}{shared}</td>")
             href = None  # the first cell alone opens the row
         drawn.append("</tr>")
     return Markup("".join(drawn))
@@ -164,10 +219,10 @@ def _head_of_cell(column, is_first):
 
 def _box(row, select):
     name = row["cells"][0]
-    label = escape(select % {"name": name["label"] if isinstance(name, dict) else name})
+    label = safe(select % {"name": name["label"] if isinstance(name, dict) else name})
     box = f'<input type="checkbox" class="pick" name="id" value="{int(row["pick"])}" form="bulk" aria-label="{label}">'
     return f'<td class="pick-cell">{box}</td>'
 
 
-FILTERS = {"list_rows": rows}
-MARKS = {f"draw_{one.__name__}": one for one in (icon, badge, avatar, not_visible, cell)}
+FILTERS = {"list_rows": rows, "list_heads": heads, "options": options, "hidden": hidden}
+MARKS = {f"draw_{one.__name__}": one for one in (icon, button, inside, badge, avatar, not_visible, cell)}

@@ -1,14 +1,46 @@
 """Jinja and Babel, spared what they do anew for every page: modules of components, and catalogues."""
 
+import re
 from functools import lru_cache
+from types import FunctionType, MethodType
 
 from flask import g
 from flask.templating import Environment
 from flask_babel import Domain, get_translations
 from jinja2 import Template
-from markupsafe import Markup
+from jinja2.runtime import Context, Macro
+from markupsafe import Markup, escape
 
 from app.views.assets import asset
+
+
+class Calls(Context):
+    """What a template calls, called: Jinja asks of each anew, four times over, whether it wants the context."""
+
+    PLAIN = (FunctionType, MethodType, type(lru_cache(len)))
+
+    def call(self, called, /, *args, **kwargs):
+        """Call a macro or a function of ours with what the template gives it; anything else is left to Jinja."""
+        if type(called) is Macro:
+            args = (self.eval_ctx, *args)
+        elif type(called) not in self.PLAIN or hasattr(called, "jinja_pass_arg"):
+            return super().call(called, *args, **kwargs)
+        kwargs.pop("_block_vars", None)
+        kwargs.pop("_loop_vars", None)
+        return called(*args, **kwargs)
+
+
+def safe(value):
+    """`escape` for the many: most of what a page puts together is markup already, or holds nothing to escape, and to
+    make `Markup` of it costs more than the look.
+    """
+    kind = type(value)
+    if kind is Markup or (kind is str and not _MARKS(value)):
+        return value
+    return escape(value)
+
+
+_MARKS = re.compile("[&<>\"']").search
 
 
 class Component(Template):
@@ -16,6 +48,13 @@ class Component(Template):
 
     Jinja compares those globals, name by name, each time that one template imports another.
     """
+
+    @classmethod
+    def from_code(cls, environment, code, globals, uptodate=None):
+        """The template of this code, which escapes by the shorter way."""
+        found = super().from_code(environment, code, globals, uptodate)
+        found.root_render_func.__globals__["escape"] = safe
+        return found
 
     def _get_default_module(self, ctx=None):
         if self._module is None:
@@ -25,6 +64,8 @@ class Component(Template):
 
 class Templates(Environment):
     """The templates by their names: once one is loaded, its file is not asked for again."""
+
+    context_class = Calls
 
     def __init__(self, app, **options):
         super().__init__(app, **options)
