@@ -62,7 +62,7 @@ def _be_quick(connection, _record):
 
 
 def pytest_configure(config):
-    config.foyer_run = databases.start_run()
+    config.foyer_run = databases.start_run(databases.memory_to_spare())
 
 
 def pytest_collection_modifyitems(items):
