@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 export PYTHON
+# Where it is set, every process that a test starts compiles the whole house once more.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint prove bench clean
