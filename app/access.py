@@ -1052,12 +1052,53 @@ def _may_write_fields(principal, row, is_new):
 # --------------------------------------------------------------------------------------------- guard 2: writing
 
 
+def find(session, model, key, verbs=()):
+    """The row with this id, if the principal sees it, or None.
+
+    For who is about to edit it, the right to do so is asked along with the row, where it stands on nothing but the row
+    itself. It is the question that the flush would ask, of the same row in the same transaction; should another one
+    change the row in between, its version has changed as well, and the flush writes nothing.
+    """
+    principal = principal_of(session)
+    if "edit" not in verbs or not session.info.get("writes") or not _is_asked_along(principal, model):
+        return session.scalars(_by_id(model), {"key": key}).one_or_none()
+    found = session.execute(_by_id_with_the_right(principal, model), {"key": key}).one_or_none()
+    if found is None:
+        return None
+    row, may_edit = found
+    if may_edit:
+        session.info.setdefault("may edit", set()).add(row)
+    return row
+
+
+@lru_cache(maxsize=256)
+def _by_id(model):
+    return select(model).where(model.id == bindparam("key"))
+
+
+def _is_asked_along(principal, model):
+    is_versioned = inspect(model).version_id_col is not None
+    return not principal.is_system and is_versioned and bool(_read_for(principal, "edit", model))
+
+
+@lru_cache(maxsize=1024)
+def _by_id_with_the_right(principal, model):
+    return _by_id(model).add_columns(allowed(principal, "edit", model).label("may_edit"))
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _ask_anew(session, transaction):
+    if transaction.parent is None:
+        session.info.pop("may edit", None)
+
+
 @event.listens_for(Session, "before_flush")
 def _may_touch_the_old_state(session, _context, _instances):
     principal = principal_of(session)
     if principal.is_system:
         return
     touched, given_away = defaultdict(set), defaultdict(set)
+    is_asked = session.info.pop("may edit", frozenset())
     for row in session.new:
         _may_write_fields(principal, row, is_new=True)
     for row in session.dirty:
@@ -1072,7 +1113,9 @@ def _may_touch_the_old_state(session, _context, _instances):
             touched["delete", type(row)].add(row)
         _uncover(session, principal, row)
     for (verb, model), rows in touched.items():
-        _ask(session, principal, verb, model, {inspect(row).identity[0] for row in rows})
+        asked = rows - is_asked if verb == "edit" else rows
+        if asked:
+            _ask(session, principal, verb, model, {inspect(row).identity[0] for row in asked})
     session.info["asked"] = touched
     for model, keys in given_away.items():
         ask_to_give_away(session, model, keys)

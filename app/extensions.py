@@ -22,6 +22,7 @@ from psycopg.pq import TransactionStatus  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
 from sqlalchemy.exc import DisconnectionError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
+from sqlalchemy.orm.attributes import instance_state  # noqa: E402
 from sqlalchemy.pool import Pool  # noqa: E402
 from sqlalchemy_utils.aggregates import manager as aggregates  # noqa: E402
 
@@ -49,6 +50,17 @@ class Session(FlaskSession):
         if ("writing", engine) not in self.info:
             self.info["writing", engine] = engine.execution_options(begin="IMMEDIATE")
         return self.info["writing", engine]
+
+    def is_modified(self, instance, include_collections=True):
+        """SQLAlchemy's, which looks at every attribute of a row; a flush asks several times, few were touched."""
+        if include_collections:
+            return super().is_modified(instance)
+        state = instance_state(instance)
+        return any(
+            state.attrs[name].history.has_changes()
+            for name in tuple(state.committed_state)
+            if not state.manager[name].impl.collection
+        )
 
     def bulk_save_objects(self, *args, **kwargs):
         raise NotImplementedError("bulk_save_objects passes by the ledger: use session.add_all")

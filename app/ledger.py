@@ -75,10 +75,13 @@ def _write(session, context):
         return
     key = change_set_id(session)
     session.connection().execute(
-        insert(Change.__table__),
+        _NEW_CHANGES,
         [{**change, "change_set_id": key} for change in changes],
         execution_options={DOOR: True},
     )
+
+
+_NEW_CHANGES = insert(Change.__table__)
 
 
 def record(session, model, action, rows):
@@ -103,7 +106,7 @@ def record(session, model, action, rows):
     if changes:
         set_id = change_set_id(session)
         session.connection().execute(
-            insert(Change.__table__),
+            _NEW_CHANGES,
             [{**change, "change_set_id": set_id} for change in changes],
             execution_options={DOOR: True},
         )

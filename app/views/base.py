@@ -33,6 +33,8 @@ from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy.orm import scoped_session
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 from werkzeug.routing import IntegerConverter
 
 from app import access, custom, filters, sessions, throttle
@@ -369,11 +371,19 @@ def set_session_cookie(response, token, device=None):
 
 def _language():
     """The language that the reader chose, else one that his browser asks for, else that of his record or the house."""
-    spoken = current_app.config["LANGUAGES"]
+    spoken = tuple(current_app.config["LANGUAGES"])
     principal = g.get("principal") if g else None
-    asked = request.accept_languages.best_match(spoken) if has_request_context() else None
-    wanted = (principal.chosen_language, asked, principal.language) if principal is not None else (asked,)
-    return next((one for one in wanted if one in spoken), None)
+    if principal is not None and principal.chosen_language in spoken:
+        return principal.chosen_language
+    asked = _best_of(spoken, request.headers.get("Accept-Language", "")) if has_request_context() else None
+    usual = principal.language if principal is not None else None
+    return next((one for one in (asked, usual) if one in spoken), None)
+
+
+@functools.lru_cache(maxsize=256)
+def _best_of(spoken, accepted):
+    """The one of these languages that a browser likes best, by its `Accept-Language`."""
+    return parse_accept_header(accepted, LanguageAccept).best_match(spoken)
 
 
 def wants_json():

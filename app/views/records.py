@@ -214,10 +214,11 @@ class RecordView(
 
     def find(self, pk):
         """The row, or 404: foreign and absent answer alike; 403 where the route's verbs reach less far than sight."""
-        row = db.session.get(self.model, pk) if pk <= filters.LARGEST_ID else None
+        session = db.session()
+        row = access.find(session, self.model, pk, g.verbs) if pk <= filters.LARGEST_ID else None
         if row is None:
             abort(404)
-        access.ask_for_deed(db.session(), g.verbs, row)
+        access.ask_for_deed(session, g.verbs, row)
         return row
 
     def check_version(self, row):
