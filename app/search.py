@@ -161,9 +161,10 @@ def _found(entity, shape, _dialect, has_query, is_within, like):
     return ids.limit(bindparam("most", type_=Integer))
 
 
-def newest(session, model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
-    """The ids of the next so many records that hold the words, by their ids, whoever may see them; newest first, or
-    oldest first. None where so many do not lie near enough: then the index is the shorter way.
+def newest(model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
+    """(the SELECT of the ids of the next so many records that hold the words, whoever may see them; its values): newest
+    first, or oldest first. Where it finds fewer, there may be more further on. None where so many surely do not lie
+    near enough: then the index is the shorter way.
     """
     ways, sample = _ways(text, near), _sample()
     window = sample.window(model, departments, _patterns(ways), most)
@@ -175,9 +176,7 @@ def newest(session, model, text, *, near=None, departments=None, after=None, is_
     values = {**_values_of(ways), "low": low, "high": high, "most": most}
     values |= {f"department_{number}": key for number, key in enumerate(departments or ())}
     many = None if departments is None else len(departments)
-    statement = _walk(model.__tablename__, tuple(map(len, ways)), many, is_upwards, db.engine.dialect.name)
-    ids = session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
-    return ids if len(ids) == most else None
+    return _walk(model.__tablename__, tuple(map(len, ways)), many, is_upwards, db.engine.dialect.name), values
 
 
 @lru_cache(maxsize=512)

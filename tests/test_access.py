@@ -591,26 +591,61 @@ def test_a_row_is_not_moved_out_of_ones_reach(house):
             session.flush()
 
 
-@on_both_engines
-@pytest.mark.parametrize(("moves_to", "questions"), [(None, 1), ("North", 2)])
-def test_the_new_state_is_asked_about_where_the_right_may_have_changed(house, moves_to, questions):
+@contextmanager
+def _questions():
+    """The statements that ask for the right to companies meanwhile."""
     asked = []
 
     def note(_connection, _cursor, statement, *_rest):
         if statement.startswith("SELECT company.id \nFROM company"):
             asked.append(statement)
 
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+@on_both_engines
+@pytest.mark.parametrize(("moves_to", "questions"), [(None, 1), ("North", 2)])
+def test_the_new_state_is_asked_about_where_the_right_may_have_changed(house, moves_to, questions):
     with house.session("head.sales") as session:
         row = session.get(Company, house.one("company", "South"))
         row.city = "Bern"
         if moves_to:
             row.department_id = house.departments[moves_to]
-        event.listen(db.engine, "before_cursor_execute", note)
-        try:
+        with _questions() as asked:
             session.flush()
-        finally:
-            event.remove(db.engine, "before_cursor_execute", note)
     assert len(asked) == questions, asked
+
+
+@on_both_engines
+def test_the_right_that_was_asked_along_with_a_row_is_not_asked_again_for_its_next_flush(house):
+    with house.session("head.sales") as session:
+        row = access.find(session, Company, house.one("company", "South"), ("edit",))
+        for questions, city in ((0, "Bern"), (1, "Basel")):
+            row.city = city
+            with _questions() as asked:
+                session.flush()
+            assert len(asked) == questions, (city, asked)
+        moved = access.find(session, Company, house.one("company", "North"), ("edit",))
+        moved.department_id = house.departments["Support"]
+        with pytest.raises(WriteRefused):
+            session.flush()
+
+
+@on_both_engines
+def test_who_sees_a_row_that_he_may_not_edit_is_refused_however_he_got_hold_of_it(house):
+    grants = (roles.Grant("company", roles.SEE, roles.ALL), roles.Grant("company", ("edit",), roles.DEPARTMENT))
+    with house.session(_holding(house, "rep.north", "North", *grants)) as session:
+        access.find(session, Company, house.one("company", "North"), ("edit",)).city = "Bern"
+        session.flush()
+        access.find(session, Company, house.one("company", "South"), ("edit",)).city = "Bern"
+        with pytest.raises(WriteRefused):
+            session.flush()
+    with house.session("rep.north") as session:
+        assert access.find(session, Company, house.one("company", "South"), ("edit",)) is None
 
 
 @on_both_engines

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from app import search
+from app.access import DOOR
 from app.extensions import db
 from app.models import Company, Contact, Product, SearchEntry
 from tests import factories
@@ -139,15 +140,16 @@ def test_what_many_records_hold_is_found_along_the_entries_newest_first(session,
     two = sorted((row.id for row in rows if row.department_id in homes[:2]), reverse=True)
 
     def asked(**how):
-        return search.newest(session, Contact, "echo", **{"most": 10} | how)
+        ids, values = search.newest(Contact, "echo", **{"most": 10} | how)
+        return session.connection().scalars(ids, values, execution_options={DOOR: True}).all()
 
     assert asked() == every[:10]
     assert asked(after=every[9]) == every[10:20]
     assert asked(is_upwards=True) == every[:-11:-1]
     assert asked(departments=tuple(homes[:2])) == two[:10]
-    assert asked(departments=tuple(homes[:2]), after=two[9], is_upwards=True) is None  # nine are left
-    assert asked(most=61) is None
-    assert search.newest(session, Contact, "nobody", most=10) is None
+    assert asked(departments=tuple(homes[:2]), after=two[9], is_upwards=True) == two[8::-1]  # nine are left
+    assert asked(most=61) == every
+    assert search.newest(Contact, "nobody", most=10) is None
 
 
 def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):

@@ -339,10 +339,10 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     if reach.departments == () and reach.shared is None:
         return Page([], False, 0, query)
     if _is_search_alone(model, query) and query.column == "id":
-        ids = _soon_found(session, model, query, reach)
-        if ids is not None:
+        rows = _soon_found(session, model, query, reach, what)
+        if rows is not None:
             total = session.scalar(count(model, query, exactly=True)) if exactly else None
-            return Page(_rows(session, model, what, ids)[: query.size], True, total, query)
+            return Page(rows[: query.size], True, total, query)
     if query.asks_something:
         query, ids, total = _few(session, model, query)
     if ids is not None:
@@ -397,17 +397,24 @@ class What(NamedTuple):
         )
 
 
-def _soon_found(session, model, query, reach):
-    """The ids of the page, and one more, of words that are met again and again; else None."""
+def _soon_found(session, model, query, reach, what):
+    """The rows of the page, and one more, of words that are met again and again; else None."""
     if reach.departments == ():
         return None
-    last = query.after and query.after[1]
+    last, most = query.after and query.after[1], query.size + 1
     how = {"near": dict(query.near), "departments": reach.departments, "after": last}
-    how |= {"is_upwards": not query.is_downwards, "most": query.size + 1}
-    ids = search.newest(session, model, query.words, **how)
-    if ids is None or reach.shared is None:
-        return ids
-    return _in_order(query, {*ids, *_shared_found(session, model, query, reach, LARGEST_ID)})
+    walk = search.newest(model, query.words, is_upwards=not query.is_downwards, most=most, **how)
+    if walk is None:
+        return None
+    ids, values = walk
+    if reach.shared is None:
+        rows = what.read(session, _those(model, what.columns, ids), values)
+        return sorted(rows, key=attrgetter("id"), reverse=query.is_downwards) if len(rows) == most else None
+    found = session.connection().scalars(ids, values, execution_options={access.DOOR: True}).all()
+    if len(found) < most:
+        return None
+    found = _in_order(query, {*found, *_shared_found(session, model, query, reach, LARGEST_ID)})
+    return _rows(session, model, what, found)
 
 
 def _shared_found(session, model, query, reach, most):
@@ -607,8 +614,7 @@ def _merged(model, sort, reach, what, *, has_value, has_last):
     if has_last:
         tests.append(_further(query, key if is_by_value else None, row.id, model))
     order = _directed(query, *([key] if is_by_value else []), row.id)
-    ids = _merge(query, row, key, reach, tests, order, is_by_value)
-    return select(*what).where(model.id.in_(access.vouched(ids)))
+    return _those(model, what, _merge(query, row, key, reach, tests, order, is_by_value))
 
 
 def _merge(query, row, key, reach, tests, order, is_by_value):
@@ -632,6 +638,12 @@ def _rows(session, model, what, ids):
     rows = what.read(session, _by_ids(model, what.columns), {"ids": ids})
     place = {key: number for number, key in enumerate(ids)}
     return sorted(rows, key=lambda row: place[row.id])
+
+
+@lru_cache(maxsize=512)
+def _those(model, columns, ids):
+    """The SELECT, in no order, of the rows whose ids this SELECT finds past the rule of sight, kept."""
+    return select(*columns).where(model.id.in_(access.vouched(ids)))
 
 
 @lru_cache(maxsize=512)

@@ -278,6 +278,7 @@ def form_class(model, names):
     return type(f"{model.__name__}Form", (RecordForm,), fields)
 
 
+@cache
 def columns_to_edit(model):
     """The columns that people fill in: not keys, stamps, positions, nor what a deed writes."""
     left_out = {"id", "position"} if hasattr(model, "owner_id") else {"id"}

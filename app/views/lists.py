@@ -138,16 +138,9 @@ class ListView(LookRoutes, PageView):
 
     def _what(self, query):
         """The columns that the page shows or needs: nothing else is read."""
-        names = dict.fromkeys(("id", query.column, *self.shown_columns()))
-        columns = self.model.__table__.c
-        if "currency" in columns and any(columns[name].info.get("money") for name in names):
-            names["currency"] = None
-        if self._custom_fields():
-            names["custom"] = None
-        if self._own_departments() is not None:
-            names["department_id"] = None
-        inline = [one for name in self.shown_columns() for one in _names_inline(self.model, name)]
-        return [*(getattr(self.model, name) for name in names), *inline]
+        more = [("custom", self._custom_fields()), ("department_id", self._own_departments() is not None)]
+        needed = tuple(name for name, is_needed in more if is_needed)
+        return _columns_read(self.model, query.column, self.shown_columns(), needed)
 
     def _own_departments(self):
         """Where rows lie that the reader sees by a role, when some others are shared with him: these get a mark."""
@@ -207,6 +200,18 @@ def asker():
     """Who asks for a list, and when: the signed-in person, today."""
     settings = current_app.config["SETTINGS"]
     return asking.asker(db.session, today=today(), zone=settings.zone)
+
+
+@lru_cache(maxsize=1024)
+def _columns_read(model, sorted_by, shown, needed):
+    """What is read of a row to show these columns, with others that are needed."""
+    names = dict.fromkeys(("id", sorted_by, *shown))
+    columns = model.__table__.c
+    if "currency" in columns and any(columns[name].info.get("money") for name in names):
+        names["currency"] = None
+    names |= dict.fromkeys(needed)
+    inline = [one for name in shown for one in _names_inline(model, name)]
+    return (*(getattr(model, name) for name in names), *inline)
 
 
 @cache
