@@ -24,6 +24,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     table,
@@ -41,7 +42,8 @@ MOST_WORDS = 8
 VERIFIED = 1_000  # matches that are looked at once more, for who does not see all that finds a record
 MOST_CANDIDATES = 10_000  # beyond that a search is answered row by row, in the order of the list
 ASKED = 2  # trigrams of a word that the index is asked for: each more costs more than it spares
-FEW = 1_500  # so many entries are looked through without asking the index
+FEW = 1_500  # so many entries are looked through without asking the index of PostgreSQL …
+FEW_OF_FTS5 = 5  # … and a fifth as many without FTS5, which is told of departments
 STEPS = 5_000  # how far a walk along the entries goes, or twice that where the sample was too hopeful
 NEAREST = 8  # words that a misspelt one may mean
 _NO_ID = 2**31 - 1  # no record has such a number
@@ -437,10 +439,12 @@ class _Sample:
     SPOTS, OF_EACH = 10, 50  # entries of a kind: so many in each of so many places
     GOOD_FOR = 300  # seconds
     ENOUGH = 50  # entries to judge by
+    RARE = 5  # of a kind, so many in the sample may stand for a few hundred or for thousands
     OF_A_MARK = 75  # entries that FTS5 goes along while one candidate's text is looked at
 
     def __init__(self, connection):
         self.taken_at, self._known = monotonic(), {}
+        self._few = {}
         self.entries, self.newest = {}, {}  # of each kind (department, text), and the largest id of a record
         self._stands_for = {}  # entries, each of those looked at
         self._grams = {}  # of each kind, trigram -> the texts that hold it, by their place among its entries
@@ -479,8 +483,14 @@ class _Sample:
         return self._known[model, departments]
 
     def are_few(self, model, departments):
-        """Whether so few entries lie there that each can be looked at."""
-        return len(self.texts(model, departments)) * self._stands_for.get(model.__tablename__, 1) <= FEW
+        """Whether so few entries lie there that each can be looked at. A sample tells little of what is rare in it, so
+        that these few are counted, as long as it is good.
+        """
+        if (model, departments) not in self._few:
+            few = FEW // FEW_OF_FTS5 if db.engine.dialect.name == "sqlite" else FEW
+            is_rare = len(self.texts(model, departments)) <= self.RARE
+            self._few[model, departments] = is_rare and _count_some(model, departments, few + 1) <= few
+        return self._few[model, departments]
 
     def marks_spare(self, departments, grams):
         """Whether it is shorter to have FTS5 go along all entries of these departments, too, than to look at the
@@ -516,6 +526,14 @@ class _Sample:
             return None
         entity = model.__tablename__
         return int(2 * STEPS * self.newest[entity] / (len(here) * self._stands_for[entity])) + 1
+
+
+def _count_some(model, departments, most):
+    """How many entries of a model lie in these departments, but no more than `most`."""
+    here = (_ENTRY.c.entity == model.__tablename__, _ENTRY.c.department_id.in_(departments))
+    some = select(literal(1)).select_from(_ENTRY).where(*here).limit(most).subquery()
+    with db.engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(some), execution_options={DOOR: True})
 
 
 _samples = {}
