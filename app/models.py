@@ -900,8 +900,8 @@ class Change(Row):
 class SearchEntry(Row):
     """The words by which a record is found, folded: lower case, no diacritics, Latin letters.
 
-    Two blanks stand before each word, so that the start of a word makes trigrams of its own. On SQLite triggers keep
-    an FTS5 table beside it, on PostgreSQL a trigram index.
+    Two blanks stand before each word, so that the start of a word makes trigrams of its own. On SQLite an FTS5 table
+    stands beside it, which `app/search.py` tells of every entry; on PostgreSQL a trigram index.
     """
 
     __tablename__ = "search_entry"

@@ -578,10 +578,10 @@ def entry_of(model, values, row=None):
     }
 
 
-def put(connection, entries, *, new=False, known=frozenset()):
+def put(connection, entries, *, new=False, words=None):
     """Write these entries, in place of those there were unless all their records are `new`.
 
-    `known` are words that an entry held until now: they need not be learnt.
+    `words` are those that may be new to them, where that is known; else all.
     """
     if not entries:
         return
@@ -600,7 +600,7 @@ def put(connection, entries, *, new=False, known=frozenset()):
         elif rows := before[entity]:
             stands = {entry["record_id"]: entry for entry in entries if entry["entity"] == entity}
             _into_fts(connection, [(row.id, stands[row.record_id]) for row in rows])
-    learn(connection, entries, known)
+    learn(connection, words_in(entries) if words is None else words)
 
 
 @cache
@@ -687,7 +687,7 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
                 entry_of(model, dict(row)) for row in rows
             ]  # a RowMapping knows "department_id" as an id
             connection.execute(insert(_ENTRY), entries, execution_options=options)
-            learn(connection, entries)
+            learn(connection, words_in(entries))
             last = rows[-1]["id"]
             step(name, len(rows))
     _command_fts(connection, "rebuild")
@@ -733,12 +733,16 @@ def spellings(word):
     return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
-def learn(connection, entries, known=frozenset()):
-    """Remember the words of new entries, for those who misspell them; those that are `known` are not asked for."""
-    words = {word for entry in entries for word in entry["text"].split() if _SPELT.fullmatch(word)} - known
+def words_in(entries):
+    """Every word of these entries."""
+    return {word for entry in entries for word in entry["text"].split()}
+
+
+def learn(connection, words):
+    """Remember words for those who misspell them."""
     options = {DOOR: True}
     fresh = []
-    for chunk in _chunks(sorted(words)):
+    for chunk in _chunks(sorted(filter(_SPELT.fullmatch, words))):
         known = connection.scalars(_KNOWN_WORDS, {"words": chunk}, execution_options=options).all()
         fresh += sorted(set(chunk).difference(known))
     if fresh:
@@ -778,23 +782,24 @@ def _keep_up(session, context):
     fresh = [row for row in changed if row in session.new]
     kept = [row for row in changed if row not in session.new]
     put(connection, [entry_for(row) for row in fresh], new=True)
-    put(connection, [entry_for(row) for row in kept], known={word for row in kept for word in _words_before(row)})
+    put(connection, [entry_for(row) for row in kept], words={word for row in kept for word in _new_words(row)})
 
 
-def _words_before(row):
-    """The words that the row's entry held until this flush, as far as the row still knows."""
-    model, attributes = type(row), db.inspect(row).attrs
-    values = {}
-    for name in model.__search__:
-        was = attributes[name].history
-        values[name] = (was.unchanged or was.deleted or (None,))[0]
-    return text_of(values, searched_columns(model)).split()
+def _new_words(row):
+    """The words that this flush has brought into what changed of a row's entry."""
+    columns, now, before = searched_columns(type(row)), {}, {}
+    for name in _changed(row, type(row).__search__):
+        now[name] = getattr(row, name)
+        before[name] = next(iter(db.inspect(row).attrs[name].history.deleted or ()), None)
+    return {*text_of(now, columns).split()} - {*text_of(before, columns).split()}
 
 
 def _is_found_by(session, row):
     """Whether what this flush changes about a row is in its entry."""
-    if row in session.new:
-        return True
-    names = {*type(row).__search__, "department_id"}
-    history = db.inspect(row).attrs
-    return any(name in history and history[name].history.has_changes() for name in names)
+    return row in session.new or bool(_changed(row, (*type(row).__search__, "department_id")))
+
+
+def _changed(row, names):
+    """Those of these columns that this flush changes."""
+    state = db.inspect(row)
+    return [name for name in names if name in state.committed_state and state.attrs[name].history.has_changes()]

@@ -219,8 +219,8 @@ def _who_asks():
     if g.principal is None:
         return None
     door = "api" if request.path.startswith("/api/") else "page"
-    access.enter(db.session, g.principal, door=door, writes=request.method not in SAFE_METHODS)
-    custom.as_they_stand(db.session, g.principal.custom_fields)
+    own = access.enter(db.session(), g.principal, door=door, writes=request.method not in SAFE_METHODS)
+    custom.as_they_stand(own, g.principal.custom_fields)
     return _first_things_first()
 
 
@@ -241,7 +241,7 @@ def _who_asks_by_key(text):
     _check_length()
     g.principal = principal
     writes = request.method not in SAFE_METHODS
-    access.enter(db.session, principal, door="api", why=f"API key “{key.name}”", writes=writes)
+    access.enter(db.session(), principal, door="api", why=f"API key “{key.name}”", writes=writes)
     return None
 
 

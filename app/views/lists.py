@@ -51,7 +51,7 @@ class ListView(LookRoutes, PageView):
         if added := filtering.step(self, query, request.args) or self.look_chosen(query):
             return redirect(added)
         is_exact = request.args.get("count") == "exact"
-        found = filters.fetch(db.session, self.model, query, *self._what(query), exactly=is_exact)
+        found = filters.fetch(db.session(), self.model, query, *self._what(query), exactly=is_exact)
         cells_of = self._cells(found.rows)
         own = self._own_departments()
         rows = [
@@ -199,7 +199,7 @@ def may_import(principal, entity):
 def asker():
     """Who asks for a list, and when: the signed-in person, today."""
     settings = current_app.config["SETTINGS"]
-    return asking.asker(db.session, today=today(), zone=settings.zone)
+    return asking.asker(db.session(), today=today(), zone=settings.zone)
 
 
 @lru_cache(maxsize=1024)

@@ -115,7 +115,7 @@ class RecordView(
                 form.apply(row)
                 self.before_save(row, form)
                 saved, path = str(row), self.path(row)  # after the commit they would be read anew
-                db.session.commit()
+                db.session().commit()
                 flash(gettext("“%(name)s” was saved.", name=saved), "success")
                 return redirect(path)
         except RuleBroken as error:
@@ -147,7 +147,7 @@ class RecordView(
         words = request.args.get("q", "").strip()
         words = words[:200] if security.is_storable(words) else ""
         query = filters.Query(words=words, sort="-id", size=forms.SUGGESTED, asker=asker())
-        found = filters.fetch(db.session, self.model, query, *cells.name_columns(self.model))
+        found = filters.fetch(db.session(), self.model, query, *cells.name_columns(self.model))
         return jsonify([{"id": row.id, "label": forms.written(row)} for row in found.rows])
 
     def may_add(self):
