@@ -4,6 +4,7 @@ No fixture keeps an application context open around a client: Flask would reuse 
 would leak into the next request. `session` does keep one, for tests of rules; a client then refuses to work.
 """
 
+import gc
 import io
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def pytest_collection_modifyitems(items):
     """The files that take longest begin, so that no worker is left alone with one of them at the end."""
     order = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.relative_to(HERE).as_posix(), len(LONG)))
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: from here on garbage is looked for only among what the tests make."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_unconfigure(config):
