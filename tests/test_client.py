@@ -1,9 +1,11 @@
 """The checking client itself: what it must complain of, and what it sends for a form."""
 
+from html.parser import HTMLParser
+
 import pytest
 from flask import Flask, request
 
-from tests.client import Client
+from tests.client import Client, QuickParser
 
 CSP = "default-src 'none'; script-src 'self'"
 GOOD = """<!doctype html><html><head><title>Deals</title></head><body><h1>Deals</h1>
@@ -87,3 +89,41 @@ def test_an_open_application_context_is_complained_of(client_on):
     client = client_on(GOOD)
     with client.app.app_context(), pytest.raises(AssertionError, match="context is open"):
         client.get("/")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        GOOD,
+        '<A HREF="/x?a=1&amp;b=2" hidden data-x="a > b / c=d">x &lt; y</A ><br/><path d="M0 0" /><p\n class="a\nb"\n>z',
+        '<p class=\'one\' id=two title = "three" x=\'\'>a</p foo><p/ class="b"><p =a><p"b"></><a/b>',
+        "<script>if (a < b) x('</p>')</script><style>p > a {}</style><textarea><b></textarea><title>a<b</title>",
+        '<!-- <p> --><!doctype html><?x y?><p class="never closed',
+        '<p a="1"b="2" c="&quot;&nosuch;&#33;" d="" a="again">&nbsp;1 < 2</p><svg><use href="#a"/></svg>',
+    ],
+)
+def test_the_quick_parser_reads_what_the_librarys_reads(html):
+    assert _read_by(QuickParser, html) == _read_by(HTMLParser, html)
+
+
+def _read_by(parser, html):
+    """What this parser makes of the page, piece by piece; no value and an empty one are the same to us."""
+    heard = []
+
+    class Listener(parser):
+        def handle_starttag(self, tag, pairs):
+            heard.append(("start", tag, [(name, value or "") for name, value in pairs]))
+
+        def handle_startendtag(self, tag, pairs):
+            heard.append(("empty", tag, [(name, value or "") for name, value in pairs]))
+
+        def handle_endtag(self, tag):
+            heard.append(("end", tag))
+
+        def handle_data(self, data):
+            heard.append(("data", data))
+
+    listener = Listener()
+    listener.feed(html)
+    listener.close()
+    return heard

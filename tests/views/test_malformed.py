@@ -12,6 +12,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count, cycle
 from urllib.parse import quote
 
@@ -391,12 +392,15 @@ def _wrong_values(target):
             yield target.request(query={f"{column.name}.{operator}": next(values)})
 
 
+MANY_IDS = ",".join(str(number) for number in range(70_000))
+
+
 @kind("more filters and values than anybody asks for", _listings)
 def _too_many(target):
     if target.model is None:
         return
     yield target.request(query="&".join(["id.is=1"] * 2000))
-    yield target.request(query={"id.is": ",".join(str(number) for number in range(70_000))})
+    yield target.request(query={"id.is": MANY_IDS})
     yield target.request(query={"created_at.empty": "0" * 70_000})
 
 
@@ -616,11 +620,16 @@ def _empty_forms(target):
     yield target.request(data={})
 
 
+@cache
+def _quoted(text):
+    return quote(text, errors="surrogatepass")
+
+
 @kind("a form whose every field holds nonsense", _form_posts)
 def _nonsense(target):
     names = {*FILLED, *(column.name for column in target.model.__table__.c)} if target.model else FILLED
     for text in BAD_VALUES:
-        body = "&".join(f"{name}={quote(text, errors='surrogatepass')}" for name in sorted(names))
+        body = "&".join(f"{name}={_quoted(text)}" for name in sorted(names))
         yield target.request(data=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
 
 
@@ -630,7 +639,7 @@ def _one_field(target):
     for name in FILLED:
         for _ in range(4):
             pairs = {**FILLED, name: next(values)}
-            body = "&".join(f"{key}={quote(text, errors='surrogatepass')}" for key, text in pairs.items())
+            body = "&".join(f"{key}={_quoted(text)}" for key, text in pairs.items())
             yield target.request(data=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
 
 
