@@ -1087,9 +1087,8 @@ def _by_id_with_the_right(principal, model):
 
 
 @event.listens_for(Session, "after_transaction_end")
-def _ask_anew(session, transaction):
-    if transaction.parent is None:
-        session.info.pop("may edit", None)
+def _ask_anew(session, _transaction):
+    session.info.pop("may edit", None)
 
 
 @event.listens_for(Session, "before_flush")

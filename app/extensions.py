@@ -1,5 +1,6 @@
 """The objects the house is wired with: database, CSRF guard, migrations. Objects only, no behaviour of the firm."""
 
+import sqlite3
 from functools import lru_cache
 from time import monotonic
 
@@ -20,7 +21,7 @@ from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
 from psycopg.pq import TransactionStatus  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
-from sqlalchemy.exc import DisconnectionError  # noqa: E402
+from sqlalchemy.exc import DisconnectionError, OperationalError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
 from sqlalchemy.orm.attributes import instance_state  # noqa: E402
 from sqlalchemy.pool import Pool  # noqa: E402
@@ -119,7 +120,10 @@ def _begin(connection):
     if connection.dialect.name == "sqlite":
         kind = connection.get_execution_options().get("begin", "DEFERRED")
         if kind is not None:
-            connection.connection.driver_connection.execute(f"BEGIN {kind}")
+            try:
+                connection.connection.driver_connection.execute(f"BEGIN {kind}")
+            except sqlite3.OperationalError as error:  # another one writes: everybody knows it by SQLAlchemy's name
+                raise OperationalError(f"BEGIN {kind}", None, error) from error
 
 
 @event.listens_for(Engine, "rollback")

@@ -105,11 +105,16 @@ class Browser:
             self.wire = socket.create_connection(("127.0.0.1", self.port), timeout=300)
             self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wire.sendall(request)
-        head, content = self._until(b"", b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        fields = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
+        status, content = 100, b""
+        while status < 200:  # what comes before the answer itself is passed over
+            head, content = self._until(content, b"\r\n\r\n")
+            first, *lines = head.decode("latin-1").split("\r\n")
+            status = int(first.split(" ", 2)[1])
+        fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         told = dict(fields)
-        if "content-length" in told:
+        if status in (204, 304):
+            content = b""
+        elif "content-length" in told:
             pieces, missing = [content], int(told["content-length"]) - len(content)
             while missing > 0:
                 pieces.append(self._receive())
@@ -125,7 +130,7 @@ class Browser:
             self._hang_up()
         if told.get("connection", "").lower() == "close":
             self._hang_up()
-        return int(first.split(" ", 2)[1]), fields, content
+        return status, fields, content
 
     def _chunks(self, rest):
         pieces = []

@@ -12,6 +12,7 @@ import pickle
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import warnings
@@ -26,7 +27,7 @@ import pytest
 from rich.console import Console
 from werkzeug.security import generate_password_hash
 
-from app import access, create_app, security
+from app import access, create_app, extensions, security
 from app.commands import demo
 from app.commands.import_ import run_import
 from app.commands.upgrade import upgrade
@@ -40,6 +41,26 @@ PREFIX = "foyer-tests-"  # of the run's folder
 MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30  # bytes free in memory; a run has been seen to take a quarter of that
 APP_ROLE = "foyer_app"  # under which the application works on PostgreSQL
+
+
+@contextmanager
+def somebody_writes(app, monkeypatch):
+    """Another process holds SQLite's one turn to write meanwhile; the application waits a moment for it, no longer."""
+    with app.app_context():
+        engine = db.engine
+    with monkeypatch.context() as patience:
+        impatient = tuple(one for one in extensions.SQLITE_HABITS if not one.startswith("busy_timeout"))
+        patience.setattr(extensions, "SQLITE_HABITS", (*impatient, "busy_timeout=20"))
+        engine.dispose()
+        other = sqlite3.connect(engine.url.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.rollback()
+            other.close()
+            engine.dispose()
+
 
 # The decorators that say on what a test runs; without them it is a fresh copy of the cast on SQLite.
 on_both_engines = pytest.mark.parametrize("engine", ENGINES, indirect=True)

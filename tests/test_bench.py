@@ -1,14 +1,16 @@
 """The measuring itself, at a thousand contacts: what it builds holds together, and every page it asks for answers."""
 
 import json
+import socket
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 
 from bench import __main__ as bench
 from bench import data, home
-from bench.measure import Series, Wrong, form_fields, measure
+from bench.measure import Browser, Series, Wrong, form_fields, measure
 
 ROWS = 1000
 
@@ -122,3 +124,35 @@ def _ask(path, statement, *values):
 
 def _silent(_line):
     pass
+
+
+ANSWERS = {
+    "by its length": b"HTTP/1.1 200 OK\r\nContent-Length:3\r\n\r\nyes",
+    "in pieces": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n2;x=1\r\nes\r\n0\r\n\r\n",
+    "to the end": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nyes",
+    "after a word before": b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes",
+    "with a cookie": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nSet-Cookie: c=d\r\nContent-Length: 3\r\n\r\nyes",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_the_browser_of_the_bench_reads_what_servers_answer_whole_or_in_bits(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        told = []
+
+        def serve():
+            """The whole answer on the first connection, byte by byte on the second; hangs up after each."""
+            for bits in ([answer], [answer[place : place + 1] for place in range(len(answer))]):
+                connection, _ = server.accept()
+                with connection:
+                    told.append(connection.recv(1 << 16))
+                    for bit in bits:
+                        connection.sendall(bit)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        browser = Browser(server.getsockname()[1])
+        assert [browser.get("/", holds="yes").body for _ in range(2)] == ["yes", "yes"]
+        serving.join(60)
+    assert told[0].startswith(b"GET / HTTP/1.1\r\n") and told[1].startswith(b"GET / HTTP/1.1\r\n")
+    assert browser.cookies == ({"a": "b", "c": "d"} if b"Set-Cookie" in answer else {})

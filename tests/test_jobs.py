@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,9 +17,10 @@ from app.models import ChangeSet, Company, Job, JobFile, OutboxMessage
 from app.rules import RuleBroken
 from config import BASE
 from tests import factories
-from tests.databases import on_both_engines
+from tests.databases import on_both_engines, somebody_writes
 
 PATIENCE = 120  # seconds; a busy build server is slow
+BUSY = {"with": nullcontext}  # what goes on while a test job writes
 
 
 @jobs.kind("test")
@@ -28,8 +30,9 @@ def _work(run):
         before = len(session.scalars(select(Company.id)).all())
     run.progress(1, 2, "half")
     company = Company(name=run.params["name"], department_id=run.params["department"])
-    run.session.add(company)
-    run.session.flush()
+    with BUSY["with"]() if run.params.get("end") == "busy" else nullcontext():
+        run.session.add(company)
+        run.session.flush()
     run.keep(
         "result", "said.txt", "text/plain", run.file("upload").upper() if "file" in run.params else b"ok"
     )
@@ -88,6 +91,22 @@ def test_a_job_is_done_in_the_name_of_whoever_asked(app, ask, job, as_system):
         made = session.scalars(select(JobFile).where(JobFile.role == "result")).one()
         assert (made.name, made.content) == ("said.txt", b"HELLO")
     assert jobs.run(app, key) is None, "what is over does not begin again"
+
+
+def test_a_job_that_waits_too_long_for_its_turn_to_write_is_tried_again(app, ask, job, as_system, monkeypatch):
+    key = ask(end="busy")
+    monkeypatch.setitem(BUSY, "with", lambda: somebody_writes(app, monkeypatch))
+    assert jobs.run(app, key) == "waiting"
+    assert job(key, "state") == ("waiting",) and companies(as_system) == []
+    monkeypatch.setitem(BUSY, "with", nullcontext)
+    assert jobs.run(app, key) == "done" and companies(as_system) == ["Roofs"]
+
+
+def test_the_list_of_jobs_shows_what_has_no_name_by_its_number(app, client_for, ask, job):
+    key = ask()
+    jobs.run(app, key)
+    page = client_for("rep.north").get("/jobs/?show=title,change_set_id")
+    assert f"#{job(key, 'change_set_id')[0]}" in page
 
 
 @on_both_engines

@@ -32,6 +32,7 @@ from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
 from flask_wtf.csrf import generate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.orm import scoped_session
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -320,7 +321,7 @@ class Cookies(SecureCookieSessionInterface):
 
     def open_session(self, app, request):
         """What a genuine cookie holds; how old it may be is asked again after a minute."""
-        cookie, now = request.cookies.get(self.get_cookie_name(app), ""), monotonic()
+        cookie, now = (app.secret_key, request.cookies.get(self.get_cookie_name(app), "")), monotonic()
         read_at, held = self._opened.get(cookie, (-self.GOOD_FOR, None))
         if now - read_at < self.GOOD_FOR:
             return self.session_class(held)
@@ -335,12 +336,13 @@ class Cookies(SecureCookieSessionInterface):
 def csrf_token():
     """The token for the forms of this page: signed once a minute for a session, not for each page."""
     kept = session.get("csrf_token")
-    return _signed(kept, monotonic() // 60) if kept else generate_csrf()
+    return _signed(current_app.secret_key, kept, monotonic() // 60) if kept else generate_csrf()
 
 
 @functools.lru_cache(maxsize=4096)
-def _signed(_kept, _minute):
-    return generate_csrf()
+def _signed(secret, kept, _minute):
+    """As Flask-WTF signs it."""
+    return URLSafeTimedSerializer(secret, salt="wtf-csrf-token").dumps(kept)
 
 
 SESSION_COOKIE, DEVICE_COOKIE = "foyer-session", "foyer-device"

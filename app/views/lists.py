@@ -242,12 +242,12 @@ def _teller(model, name, principal):
     if _names_inline(model, name):
         target = cells.target_of(column)
         keys = [one.key for one in cells.name_columns(target)]
-        names_of = attrgetter(*(f"{name}__{key}" for key in keys))
+        names = [f"{name}__{key}" for key in keys]
 
         def link(row):
             if value_of(row) is None:
                 return None
-            values = dict(zip(keys, names_of(row), strict=True))
+            values = dict(zip(keys, [getattr(row, one) for one in names], strict=True))
             return cells.HIDDEN if values["id"] is None else cells.link_by_name(target, values, principal)
 
         return link

@@ -117,7 +117,7 @@ def _tel(said):
 
 def _mail(said):
     label = safe(said["label"])
-    return f'<a href="mailto:{label}">{label.replace("@", "@<wbr>", 1)}</a>'
+    return f'<a href="mailto:{label}">{str(label).replace("@", "@<wbr>", 1)}</a>'
 
 
 def _web(said):

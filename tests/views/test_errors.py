@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.models import Department
 from app.views import errors
-from tests.databases import on_both_engines
+from tests.databases import on_both_engines, somebody_writes
 from tests.rules import world
 
 
@@ -19,6 +19,16 @@ def test_a_form_from_before_a_sign_in_says_that_nothing_is_lost(client_for):
     assert "still there" in page
     said = north.post("/companies/new", {"csrf_token": "x"}, 400, headers={"Accept": "application/json"})
     assert "nothing was stored" in said.json["message"]
+
+
+def test_who_waits_too_long_for_his_turn_to_write_is_told_so_and_keeps_what_he_typed(app, client_for, monkeypatch):
+    north = client_for("rep.north")
+    form = north.get("/companies/new")
+    with somebody_writes(app, monkeypatch):
+        said = {"name": "Blauer See", "csrf_token": form.csrf_token}
+        assert "Many people are writing just now" in north.post("/companies/new", said, status=503)
+        as_json = north.post("/companies/new", said, status=503, headers={"Accept": "application/json"})
+        assert "Many people are writing just now" in as_json.json["message"]
 
 
 @on_both_engines
