@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     table,
     union_all,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -585,6 +586,9 @@ def put(connection, entries, *, new=False, words=None):
     """
     if not entries:
         return
+    learn(connection, words_in(entries) if words is None else words)
+    if not new and len(entries) == 1 and connection.dialect.name == "sqlite":
+        return _put_one_in_place(connection, *entries)
     keys = {}
     for entry in entries:
         keys.setdefault(entry["entity"], []).append(entry["record_id"])
@@ -600,7 +604,15 @@ def put(connection, entries, *, new=False, words=None):
         elif rows := before[entity]:
             stands = {entry["record_id"]: entry for entry in entries if entry["entity"] == entity}
             _into_fts(connection, [(row.id, stands[row.record_id]) for row in rows])
-    learn(connection, words_in(entries) if words is None else words)
+
+
+def _put_one_in_place(connection, entry):
+    """What a save writes: FTS5 reads for itself which text it is to forget, while that still stands in the entry."""
+    told = {"of_entity": entry["entity"], "of_record": entry["record_id"], "indexed": _as_indexed(entry)}
+    had_one = connection.execute(_ANOTHER_TEXT, told, execution_options={DOOR: True}).rowcount
+    connection.execute(_into_place("sqlite"), entry, execution_options={DOOR: True})
+    if not had_one:
+        _tell_fts(connection, entry["entity"], [entry["record_id"]])
 
 
 @cache
@@ -622,6 +634,9 @@ _THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindpar
 _TAKEN = delete(_ENTRY).where(*_THESE)
 _AS_THEY_STAND = select(_ENTRY.c.id, _ENTRY.c.record_id, _ENTRY.c.department_id, _ENTRY.c.text).where(*_THESE)
 _INTO_FTS = insert(_FTS)
+_THIS_ONE = (_ENTRY.c.entity == bindparam("of_entity"), _ENTRY.c.record_id == bindparam("of_record"))
+_ANOTHER_TEXT = update(_FTS).where(_FTS.c.rowid == select(_ENTRY.c.id).where(*_THIS_ONE).scalar_subquery())
+_ANOTHER_TEXT = _ANOTHER_TEXT.values(text=bindparam("indexed"))
 
 
 def _tell_fts(connection, entity, ids, **command):

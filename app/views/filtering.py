@@ -5,7 +5,6 @@ back is turned into the plain address of the list (`step`).
 """
 
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from flask import flash, g
 from flask_babel import gettext
@@ -56,12 +55,12 @@ def addresses(view, query):
     """
     *before, (name, _) = filters.parameters_of(query)
     after = [] if query.size == filters.PAGE_SIZES[1] else [("size", str(query.size))]
-    before, after = urlencode(before), urlencode([*after, *look_kept(view)])
+    before, after = filters.encoded(before), filters.encoded([*after, *look_kept(view)])
     usual = _usual_sort(view, query)
 
     def at(sort=query.sort, **more):
         order = "" if sort == usual else f"{name}={sort}"  # the name of a column
-        rest = urlencode({key: value for key, value in more.items() if value is not None}) if more else ""
+        rest = filters.encoded((key, value) for key, value in more.items() if value is not None)
         said = "&".join(filter(None, (before, order, after, rest)))
         return f"{view.route_base}/?{said}" if said else f"{view.route_base}/"
 

@@ -133,7 +133,7 @@ class LookRoutes:
         is_plain = not query.asks_something and query.sort == self.default_sort and not self.look().parameters
         if is_plain and not views:
             return {"tabs": [], "more": [], "save": None, "edit": None}
-        said = urlencode([*filters.parameters_of(query), *self.look().parameters])
+        said = filters.encoded([*filters.parameters_of(query), *self.look().parameters])
         current = next((one for one in views if str(one.id) == now), None)
         has_default = self.entity in g.principal.default_views
         tabs = [
@@ -150,12 +150,12 @@ class LookRoutes:
                 tabs.append({"label": label, "href": self.view_address(one), "is_current": one is current})
         more = [(one.name, self.view_address(one)) for one in views if not one.is_pinned and one is not current]
         is_mine = current is not None and current.user_id == g.principal.id
-        new = f"/saved-views/new?{urlencode({'entity': self.entity, 'query': said})}"
+        new = f"/saved-views/new?{filters.encoded([('entity', self.entity), ('query', said)])}"
         return {
             "tabs": tabs if views else [],
             "more": more,
             "save": None if is_plain or is_as_saved else new,
-            "edit": f"/saved-views/{current.id}?{urlencode({'query': said})}" if is_mine else None,
+            "edit": f"/saved-views/{current.id}?{filters.encoded([('query', said)])}" if is_mine else None,
         }
 
     # ---- the rows beside one
