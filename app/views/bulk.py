@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from flask import abort, flash, g, redirect, request
-from flask_babel import force_locale, gettext, ngettext
+from flask_babel import force_locale, ngettext
 from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
@@ -27,6 +27,7 @@ from app.views.exports import with_args
 from app.views.past import flash_undoable
 from app.views.reading import today
 from app.views.sharing import said_terms, sent_terms
+from app.views.templating import gettext
 
 MOST_CHOSEN = 1000
 # What can be done: words, and the verb on the list's own records; campaigns and merging are asked for elsewhere.

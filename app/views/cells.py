@@ -4,12 +4,11 @@ import re
 from functools import cache
 
 from flask import g
-from flask_babel import gettext
 from sqlalchemy import Boolean, Date, Integer
 
 from app.models import ENTITIES, Exact, Moment
 from app.views.reading import day, moment, money, number, percent, price
-from app.views.templating import said
+from app.views.templating import gettext, said
 
 # Entity -> the path of its pages; views fill it in as they are registered.
 PATHS = {}

@@ -7,13 +7,13 @@ back is turned into the plain address of the list (`step`).
 from dataclasses import replace
 
 from flask import flash, g
-from flask_babel import gettext
 from sqlalchemy import select
 
 from app import filters
 from app.extensions import N_, db
 from app.models import ENTITIES, Department, Pipeline, Staff, Stage
 from app.views import cells, forms
+from app.views.templating import gettext
 
 PANEL, COLUMN, OPERATOR, VALUE, BESIDE = "filters", "column", "operator", "value", "beside"
 OWN = (PANEL, COLUMN, OPERATOR, VALUE, BESIDE, "count", "after")

@@ -7,13 +7,12 @@ what they look like; whoever writes a template uses the components.
 import re
 from functools import cache
 
-from flask_babel import gettext
 from markupsafe import Markup, escape
 
 from app.extensions import N_
 from app.views import templating
 from app.views.assets import asset
-from app.views.templating import safe
+from app.views.templating import gettext, safe
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 _DASH = '<span class="none" aria-hidden="true">–</span>'

@@ -3,13 +3,9 @@
 from datetime import datetime
 
 from flask import current_app
-from flask_babel import get_locale
 
 from app import formats
-
-
-def _locale():
-    return str(get_locale() or "en")
+from app.views.templating import locale as _locale
 
 
 def money(value, currency):

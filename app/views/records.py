@@ -3,7 +3,6 @@
 from functools import cache, partial
 
 from flask import abort, current_app, flash, g, jsonify, make_response, redirect, request
-from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy import Text, bindparam, or_, select
 from sqlalchemy.orm import aliased, selectinload
@@ -23,6 +22,7 @@ from app.views.lists import ListView, asker
 from app.views.past import PastRoutes, flash_undoable
 from app.views.sharing import ShareRoutes
 from app.views.tagging import TagRoutes
+from app.views.templating import gettext
 from app.views.values import ValueRoutes
 
 _VIEWS = {}

@@ -1,12 +1,12 @@
 """Jinja and Babel, spared what they do anew for every page: modules of components, and catalogues."""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import FunctionType, MethodType
 
 from flask import g
 from flask.templating import Environment
-from flask_babel import Domain, get_translations
+from flask_babel import Domain, get_locale, get_translations
 from jinja2 import Template
 from jinja2.runtime import Context, Macro
 from markupsafe import Markup, escape
@@ -71,6 +71,14 @@ class Templates(Environment):
         super().__init__(app, **options)
         self.known = {}
 
+    def getattr(self, obj, attribute):
+        """Jinja's `obj.attribute`. What a mapping holds is looked for first as an attribute of it, which takes an
+        exception each time; where it has none of that name, the shorter way comes to the same.
+        """
+        if type(obj) is dict and attribute not in _OF_MAPPINGS:
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
     def get_template(self, name, parent=None, globals=None):
         found = self.known.get(name)
         if found is None:
@@ -78,6 +86,9 @@ class Templates(Environment):
             if not self.auto_reload:
                 self.known[name] = found
         return found
+
+
+_OF_MAPPINGS = frozenset(dir(dict))
 
 
 class Catalogues(Domain):
@@ -103,6 +114,23 @@ def _spoken():
 def said(text):
     """`gettext` of a text without values, which is looked up once for each language."""
     return _said_in(_spoken(), text)
+
+
+def gettext(text, /, **values):
+    """Flask-Babel's, by the same way."""
+    found = said(text)
+    return found % values if values else found
+
+
+def locale():
+    """The reader's language, as `app/formats.py` writes it."""
+    spoken = g._get_current_object().get("_flask_babel") if g else None
+    return _named(getattr(spoken, "babel_locale", None) or get_locale())
+
+
+@cache
+def _named(locale):
+    return str(locale or "en")
 
 
 @lru_cache(maxsize=10_000)

@@ -3,7 +3,6 @@
 from functools import cache
 
 from flask import flash, g, request
-from flask_babel import gettext
 from sqlalchemy import bindparam, null, select
 
 from app import bell
@@ -14,6 +13,7 @@ from app.models import ENTITIES, Activity, Change, ChangeSet, Staff
 from app.past import CUSTOM
 from app.views import cells, custom_values, history
 from app.views.reading import day, moment
+from app.views.templating import gettext
 
 KINDS = (
     ("note", N_("Note"), "note"),
