@@ -288,6 +288,34 @@ def test_with_demo_the_demo_accounts_are_named(serving, client_for):
     client_for("rep.north", "demo")
 
 
+SLEEPER = """
+import os, signal, sys, threading, time
+from app.commands.serve import _Interrupt
+
+interrupt = _Interrupt()
+signal.signal(signal.SIGTERM, lambda *_: interrupt.set())
+
+def signalled_elsewhere():  # the thread that sleeps is not woken by it, as when it is just falling asleep
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(60)
+
+threading.Thread(target=signalled_elsewhere, daemon=True).start()
+interrupt.wait()
+signal.raise_signal(signal.SIGTERM)
+interrupt.clear()
+interrupt.wait()
+print("awake")
+"""
+
+
+def test_no_signal_is_slept_through():
+    said = subprocess.run(
+        [sys.executable, "-c", SLEEPER], cwd=BASE, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert said.stdout == "awake\n"
+
+
 def test_demo_accounts_are_not_served_to_the_world(operator):
     assert_refused(operator("serve", HOST="0.0.0.0"), "they are served on 127.0.0.1 only")
     assert_refused(operator("serve", "--demo", HOST="0.0.0.0"), "they are served on 127.0.0.1 only")

@@ -126,6 +126,7 @@ def _serve(settings, address, accounts):
         worker.start()
 
     server.ready = ready
+    server.main_loop_interrupt = _Interrupt()
     try:
         server.serve(target_loader=_Worker(settings), wrap_loader=False)
     finally:
@@ -150,6 +151,31 @@ class _Server(Server):
                 return self.ready()
 
 
+class _Interrupt:
+    """What Granian's main thread sleeps on until a signal handler, or the end of a worker, sets it.
+
+    A `threading.Event` there may sleep for ever: its own lock is held as the handler asks for it, or the signal
+    comes in the moment before it falls asleep. This one has no lock, and looks again. To wait is to clear:
+    what is set while the main thread is busy wakes it again.
+    """
+
+    PAUSE = 0.1  # seconds
+
+    def __init__(self):
+        self.is_set = False
+
+    def set(self):
+        self.is_set = True
+
+    def wait(self):
+        while not self.is_set:
+            time.sleep(self.PAUSE)
+        self.is_set = False
+
+    def clear(self):
+        """Nothing: a signal that came since `wait` must not be forgotten."""
+
+
 class _JobWorker:
     """`run.py work` beside the web workers: begun when they answer, begun anew when it dies, ended with them."""
 
@@ -158,23 +184,31 @@ class _JobWorker:
     def __init__(self, settings):
         self.environment = {**os.environ, "FOYER_HOME": str(settings.FOYER_HOME)}
         self.process, self.over = None, threading.Event()
+        self.beginning = threading.Lock()  # none is begun once the end has come
 
     def start(self):
         threading.Thread(target=self._keep_running, daemon=True).start()
 
     def _keep_running(self):
-        while not self.over.is_set():
+        while self._began():
+            self.process.wait()
+            self.over.wait(self.PAUSE)
+
+    def _began(self):
+        with self.beginning:
+            if self.over.is_set():
+                return False
             self.process = subprocess.Popen(
                 [sys.executable, str(BASE / "run.py"), "work", "--end-with-parent"],
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then ends it in order
             )
-            self.process.wait()
-            self.over.wait(self.PAUSE)
+            return True
 
     def end(self):
-        self.over.set()
+        with self.beginning:
+            self.over.set()
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
