@@ -19,7 +19,9 @@ from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
 from flask_migrate import Migrate  # noqa: E402
 from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
-from psycopg.pq import TransactionStatus  # noqa: E402
+from psycopg import Cursor  # noqa: E402
+from psycopg.errors import error_from_result  # noqa: E402
+from psycopg.pq import ExecStatus, TransactionStatus  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
 from sqlalchemy.exc import DisconnectionError, OperationalError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
@@ -45,12 +47,7 @@ class Session(FlaskSession):
 
     def get_bind(self, *args, **kwargs):
         engine = super().get_bind(*args, **kwargs)
-        if not self.info.get("writes"):
-            return engine
-        # The same object each time: a session opens one connection for each engine it is given.
-        if ("writing", engine) not in self.info:
-            self.info["writing", engine] = engine.execution_options(begin="IMMEDIATE")
-        return self.info["writing", engine]
+        return for_writing(engine) if self.info.get("writes") else engine
 
     def is_modified(self, instance, include_collections=True):
         """SQLAlchemy's, which looks at every attribute of a row; a flush asks several times, few were touched."""
@@ -84,14 +81,45 @@ SQLITE_HABITS = (
 )
 
 
+class LazyCursor(Cursor):
+    """psycopg's, whose columns are described for who looks: SQLAlchemy knows those of a statement it has kept."""
+
+    @property
+    def description(self):
+        described = self.pgresult is not None and self.pgresult.nfields
+        return _Columns(self) if described else super().description
+
+
+class _Columns:
+    """`Cursor.description`, made when it is looked into."""
+
+    def __init__(self, cursor):
+        self.cursor = cursor
+
+    def _made(self):
+        return Cursor.description.fget(self.cursor)
+
+    def __iter__(self):
+        return iter(self._made())
+
+    def __len__(self):
+        return len(self._made())
+
+    def __getitem__(self, place):
+        return self._made()[place]
+
+
 @event.listens_for(Engine, "connect")
-def _sqlite_habits(connection, _record):
-    """Foreign keys on, one writer beside many readers, nothing acknowledged lost in a power cut, our own BEGIN."""
-    if not type(connection).__module__.startswith("sqlite3"):
-        return
-    connection.isolation_level = None
-    for pragma in SQLITE_HABITS:
-        connection.execute(f"PRAGMA {pragma}").close()
+def _habits(connection, _record):
+    """Our own BEGIN on both engines; on SQLite foreign keys on, one writer beside many readers, nothing acknowledged
+    lost in a power cut.
+    """
+    if type(connection).__module__.startswith("psycopg"):
+        connection.autocommit, connection.cursor_factory = True, LazyCursor
+    else:
+        connection.isolation_level = None
+        for pragma in SQLITE_HABITS:
+            connection.execute(f"PRAGMA {pragma}").close()
 
 
 IDLE = 3  # seconds after which a connection is asked whether it still stands: less, and each page would ask twice
@@ -117,13 +145,22 @@ def _still_there(connection, record, _proxy):
 
 @event.listens_for(Engine, "begin")
 def _begin(connection):
+    """A transaction, by the driver itself; none where `begin` is None (`for_one_question`)."""
+    kind = connection.get_execution_options().get("begin", "DEFERRED")
+    if kind is None:
+        return
+    driver = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        kind = connection.get_execution_options().get("begin", "DEFERRED")
-        if kind is not None:
-            try:
-                connection.connection.driver_connection.execute(f"BEGIN {kind}")
-            except sqlite3.OperationalError as error:  # another one writes: everybody knows it by SQLAlchemy's name
-                raise OperationalError(f"BEGIN {kind}", None, error) from error
+        try:
+            driver.execute(f"BEGIN {kind}")
+        except sqlite3.OperationalError as error:  # another one writes: everybody knows it by SQLAlchemy's name
+            raise OperationalError(f"BEGIN {kind}", None, error) from error
+        return
+    answer = driver.pgconn.exec_(b"BEGIN")
+    if answer.status != ExecStatus.COMMAND_OK:  # the server is gone
+        error = error_from_result(answer)
+        connection.invalidate(error)
+        raise OperationalError("BEGIN", None, error, connection_invalidated=True) from error
 
 
 @event.listens_for(Engine, "rollback")
@@ -132,13 +169,17 @@ def _keep_what_is_prepared(connection):
     them planned anew; PostgreSQL itself keeps them. What failed is left to psycopg.
     """
     driver = connection.connection.driver_connection
-    if type(driver).__module__.startswith("psycopg") and driver.info.transaction_status == TransactionStatus.INTRANS:
+    if connection.dialect.name != "sqlite" and driver.pgconn.transaction_status == TransactionStatus.INTRANS:
         driver.pgconn.exec_(b"ROLLBACK")
+
+
+@lru_cache(maxsize=8)
+def for_writing(engine):
+    """The engine of a session that will write; the same each time, for it opens a connection for each it is given."""
+    return engine.execution_options(begin="IMMEDIATE")
 
 
 @lru_cache(maxsize=8)
 def for_one_question(engine):
     """The engine for a connection that asks one SELECT, which needs no transaction around it."""
-    if engine.dialect.name == "sqlite":
-        return engine.execution_options(begin=None)
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+    return engine.execution_options(begin=None)

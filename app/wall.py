@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.engine import Engine
 
@@ -167,9 +168,9 @@ def _step_back(_connection, _cursor, _statement, _parameters, context, _many):
 
 
 def _say_for_the_house(connection, context):
-    """Past the wall to the end of the transaction; in AUTOCOMMIT one is put around the statement."""
+    """Past the wall to the end of the transaction; where there is none, one is put around the statement."""
     driver = connection.connection.driver_connection
-    if driver.autocommit:
+    if driver.pgconn.transaction_status == TransactionStatus.IDLE:
         said = sql.Literal(signed(SYSTEM, driver.info.backend_pid)).as_string(driver)
         driver.execute(f"BEGIN; SELECT set_config('foyer.rights', {said}, true)")
         context.foyer_afterwards = partial(driver.execute, "COMMIT")

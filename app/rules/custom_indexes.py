@@ -32,7 +32,7 @@ def wanted(session):
 def bring_about(connection, fields):
     """Make the missing indexes and drop those that nobody wants any more; returns (made, dropped), by name.
 
-    On PostgreSQL a connection in AUTOCOMMIT makes them without keeping anybody from writing; half-made ones of an
+    On PostgreSQL a connection without a transaction makes them without keeping anybody from writing; half-made ones of an
     attempt that broke off are made anew.
     """
     there = present(connection)
@@ -56,7 +56,7 @@ def _index(connection, name, one=None):
     kind = ENTITIES["contact"].__table__.c.custom.type
     table = Table(one.entity if one else "any", MetaData(), Column("id", Integer), Column("custom", kind))
     parts = [expression(one, table.c), table.c.id] if one else [table.c.id]
-    is_aside = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    is_aside = connection.get_execution_options().get("begin", "") is None
     return Index(name, *parts, postgresql_concurrently=is_aside)
 
 

@@ -7,11 +7,13 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 
 import functools
 import hashlib
+import json
 from datetime import datetime
 from time import monotonic
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from flask import (
+    Request,
     abort,
     current_app,
     g,
@@ -24,6 +26,7 @@ from flask import (
     url_for,
 )
 from flask.json.provider import DefaultJSONProvider
+from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
@@ -35,6 +38,7 @@ from flask_wtf.csrf import generate_csrf
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.orm import scoped_session
 from werkzeug.datastructures import LanguageAccept
+from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import IntegerConverter
 
@@ -153,6 +157,34 @@ class Json(DefaultJSONProvider):
         return value
 
 
+class Forms(FormDataParser):
+    """What a browser sends, taken apart as Werkzeug does; of the twenty fields of a form, few hold what was encoded."""
+
+    def _parse_urlencoded(self, stream, mimetype, content_length, options):
+        pairs = []
+        for part in stream.read().decode().split("&"):
+            if part:
+                name, _, value = part.partition("=")
+                pairs.append(
+                    (
+                        _decoded(name) if "%" in name or "+" in name else name,
+                        _decoded(value) if "%" in value or "+" in value else value,
+                    )
+                )
+        return stream, self.cls(pairs), self.cls()
+
+
+def _decoded(text):
+    """What is no UTF-8 stays as it was sent."""
+    return unquote_to_bytes(text.replace("+", " ")).decode(errors="werkzeug.url_quote")
+
+
+class Asked(Request):
+    """A request to us."""
+
+    form_data_parser_class = Forms
+
+
 class Builder(AppBuilder):
     """FAB's registry without its stock pages: what is reachable is what `app/views` registers."""
 
@@ -174,6 +206,7 @@ def install(app):
     builder = Builder(security_manager_class=Accounts, update_perms=False)
     app.url_map.converters["int"] = RecordNumber
     app.json = Json(app)
+    app.request_class = Asked
     csrf.init_app(app)
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
     app.session_interface = Cookies()
@@ -305,9 +338,26 @@ def _used(response):
 # --------------------------------------------------------------------------------------------- cookies
 
 
+class Texts(TaggedJSONSerializer):
+    """Flask's own session as JSON. It holds texts, and messages as pairs of texts: only what else might stand there
+    is looked through for what JSON cannot tell.
+    """
+
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+
+    def dumps(self, value):
+        held = (text for held in value.values() for text in (_texts_of(held) if type(held) is list else (held,)))
+        return self.encode(value) if all(type(text) is str for text in held) else super().dumps(value)
+
+
+def _texts_of(messages):
+    return (text for message in messages for text in (message if type(message) in (list, tuple) else (message,)))
+
+
 class Cookies(SecureCookieSessionInterface):
     """Flask's own session in its signed cookie; one that comes with page after page is not taken apart each time."""
 
+    serializer = Texts()
     GOOD_FOR, MOST = 60, 4096  # seconds, sessions
 
     def __init__(self):

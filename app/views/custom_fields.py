@@ -358,7 +358,6 @@ def _bring_about(session, fields):
     """PostgreSQL makes indexes beside everybody's work, but only outside of a transaction."""
     if db.engine.dialect.name == "sqlite":
         return custom_indexes.bring_about(session.connection(), fields)
-    options = {"isolation_level": "AUTOCOMMIT", DOOR: True}
     engine = wall.owners_engine(current_app.config["SETTINGS"])
-    with engine.connect().execution_options(**options) as connection:
+    with engine.connect().execution_options(**{"begin": None, DOOR: True}) as connection:
         return custom_indexes.bring_about(connection, fields)

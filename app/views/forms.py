@@ -17,6 +17,8 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
+from wtforms.fields.core import Flags
+from wtforms.meta import DefaultMeta
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, StopValidation
 
 from app import search
@@ -243,10 +245,45 @@ def named(row):
     return f"{row} (#{row.id})"
 
 
+class _Prepared(DefaultMeta):
+    """A field of a form is bound once; each form after that gets a copy, with what is its own."""
+
+    def bind_field(self, form, unbound_field, options):
+        """The field for this form. Only those of records, whose fields hold nothing but plain lists and dicts."""
+        if options["prefix"] or not hasattr(unbound_field, "of_record"):
+            return super().bind_field(form, unbound_field, options)
+        if unbound_field.of_record is None:
+            made = super().bind_field(form, unbound_field, options)
+            made.meta = made._form = None
+            unbound_field.of_record = (
+                made,
+                [name for name, value in vars(made).items() if isinstance(value, list | dict)],
+                vars(made.flags),
+            )
+        made, containers, flags = unbound_field.of_record
+        field = object.__new__(type(made))  # what WTForms makes of the class by itself is an unbound field
+        mine = vars(field)
+        mine.update(vars(made))
+        for name in containers:
+            mine[name] = mine[name].copy()
+        mine["flags"] = Flags()
+        vars(mine["flags"]).update(flags)
+        mine["meta"], mine["_form"] = self, form
+        return field
+
+
+def _of_record(unbound_field):
+    """A field of which `_Prepared` may make copies."""
+    unbound_field.of_record = None
+    return unbound_field
+
+
 class RecordForm(Form):
     """What all record forms share: the version that the reader saw, and how values come and go."""
 
-    version = HiddenField()
+    Meta = _Prepared
+
+    version = _of_record(HiddenField())
 
     def fields_shown(self):
         return [field for field in self if field.name != "version"]
@@ -274,7 +311,7 @@ class RecordForm(Form):
 @cache
 def form_class(model, names):
     """The form over these columns of a model."""
-    fields = {name: _field(model, model.__table__.c[name]) for name in names}
+    fields = {name: _of_record(_field(model, model.__table__.c[name])) for name in names}
     return type(f"{model.__name__}Form", (RecordForm,), fields)
 
 
