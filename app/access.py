@@ -14,7 +14,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -43,12 +43,19 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Load, LoaderCriteriaOption
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
-from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping, TextClause
+from sqlalchemy.sql.elements import (
+    BinaryExpression,
+    BooleanClauseList,
+    ClauseList,
+    ColumnClause,
+    Grouping,
+    TextClause,
+)
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
 
 from app import models, roles
-from app.extensions import N_, Session, db
+from app.extensions import N_, Session, db, history_of
 from app.models import ENTITIES, SECURITY_TABLES
 
 # Marks on a statement's execution options: who vouches for it.
@@ -567,10 +574,15 @@ def _reach(grants, row):
         return EVERY_ROW
     departments = sorted({key for grant in grants for key in grant.departments or ()})
     owners = sorted({key for grant in grants for key in grant.owners or ()})
-    ways = [row.department_id.in_(departments)] if departments else []
+    ways = [_one_of(row.department_id, departments)] if departments else []
     if owners:
-        ways.append(row.owner_id == owners[0] if len(owners) == 1 else row.owner_id.in_(owners))
+        ways.append(row.owner_id == owners[0] if len(owners) == 1 else _one_of(row.owner_id, owners))
     return or_(*ways) if ways else NO_ROW
+
+
+def _one_of(column, keys):
+    """`column.in_(keys)`, written out: a plain list is put into the statement anew each time that it is asked."""
+    return column.in_([literal(key) for key in keys])
 
 
 def _shared(principal, verb, entity, row):
@@ -1038,13 +1050,12 @@ def _may_write_fields(principal, row, is_new):
     kept = principal.read_only_on(row)
     if not kept:
         return
-    state = inspect(row)
     for name in kept:
         if is_new:
-            default = state.mapper.columns[name].default
+            default = inspect(row).mapper.columns[name].default
             is_changed = getattr(row, name) not in (None, default.arg if default is not None else None)
         else:
-            is_changed = state.attrs[name].history.has_changes()
+            is_changed = history_of(row, name).has_changes()
         if is_changed:
             raise FieldRefused(type(row).__tablename__, name)
 
@@ -1102,7 +1113,7 @@ def _may_touch_the_old_state(session, _context, _instances):
         _may_write_fields(principal, row, is_new=True)
     for row in session.dirty:
         if session.is_modified(row, include_collections=False):
-            if any(inspect(row).attrs[name].history.has_changes() for name in _whose(type(row))):
+            if any(history_of(row, name).has_changes() for name in _whose(type(row))):
                 given_away[type(row)].add(inspect(row).identity[0])
             touched["edit", type(row)].add(row)
             _may_write_fields(principal, row, is_new=False)
@@ -1157,7 +1168,7 @@ def _stays_where_it_was(principal, row):
     if getattr(type(row), "__sight__", None) is None:  # FAB's own tables: `_ask` knows what they need
         return False
     read = _read_for(principal, "edit", type(row))
-    return read is not None and not any(inspect(row).attrs[name].history.has_changes() for name in read)
+    return read is not None and not any(history_of(row, name).has_changes() for name in read)
 
 
 @lru_cache(maxsize=4096)
@@ -1175,7 +1186,7 @@ def _read_for(principal, verb, model):
 
 
 # What a condition on nothing but the row's own columns is made of.
-_PLAIN = (Column, BindParameter, BinaryExpression, BooleanClauseList, Grouping)
+_PLAIN = (Column, BindParameter, BinaryExpression, BooleanClauseList, ClauseList, Grouping)
 
 
 def deleted_in(flush_context):
@@ -1190,15 +1201,24 @@ def deleted_in(flush_context):
 def _new_links(row):
     """(model, id) of every foreign key that this flush has set, as it stands now."""
     state = inspect(row)
-    for attribute in state.mapper.column_attrs:
-        column = attribute.columns[0]
-        if not column.foreign_keys or getattr(row, attribute.key) is None:
-            continue
-        history = state.attrs[attribute.key].history
-        if history.added or state.key is None:
-            target = ENTITIES.get(next(iter(column.foreign_keys)).column.table.name)
-            if target is not None and not column.info.get("stamped"):
-                yield target, getattr(row, attribute.key)
+    for name, target in _links(type(row)):
+        if state.key is not None and name not in state.committed_state:
+            continue  # untouched
+        key = getattr(row, name)
+        if key is not None and (state.key is None or history_of(row, name).added):
+            yield target, key
+
+
+@cache
+def _links(model):
+    """(attribute, model it leads to) of the foreign keys that people set."""
+    columns = [(one.key, one.columns[0]) for one in inspect(model).column_attrs]
+    linked = [
+        (name, ENTITIES.get(next(iter(column.foreign_keys)).column.table.name))
+        for name, column in columns
+        if column.foreign_keys and not column.info.get("stamped")
+    ]
+    return [(name, target) for name, target in linked if target is not None]
 
 
 @lru_cache(maxsize=4096)

@@ -7,11 +7,11 @@ may not see a record is not told of it: its author hears that instead (`untold_i
 import re
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, delete, event, exists, func, insert, inspect, literal, select, update
+from sqlalchemy import and_, delete, event, exists, func, insert, literal, select, update
 
 from app import access, ledger, security
 from app.access import DOOR, GOING_BACK, deleted_in, principal_of
-from app.extensions import Session
+from app.extensions import Session, history_of
 from app.models import ENTITIES, Activity, Notification, Owned, Staff, TicketMessage
 from app.security import User
 
@@ -69,7 +69,7 @@ def forget(session, model, keys):
 
 
 def _new_value(row, name):
-    history = inspect(row).attrs[name].history
+    history = history_of(row, name)
     return history.added[0] if history.added and history.added != history.deleted else None
 
 
@@ -86,7 +86,7 @@ def _tell_of_assignment(session, entity, given):
 def _tell_of_mentions(session, row):
     text, before = "", ""
     for name in WRITTEN[type(row)]:
-        history = inspect(row).attrs[name].history
+        history = history_of(row, name)
         text += "\n" + ((history.added or history.unchanged or [None])[0] or "")
         before += "\n" + ((history.deleted or history.unchanged or [None])[0] or "")
     if "@" not in text or (text == before and row not in session.new):

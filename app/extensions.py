@@ -25,7 +25,7 @@ from psycopg.pq import ExecStatus, TransactionStatus  # noqa: E402
 from sqlalchemy import Engine, event  # noqa: E402
 from sqlalchemy.exc import DisconnectionError, OperationalError  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
-from sqlalchemy.orm.attributes import instance_state  # noqa: E402
+from sqlalchemy.orm.attributes import PASSIVE_NO_INITIALIZE, instance_state  # noqa: E402
 from sqlalchemy.pool import Pool  # noqa: E402
 from sqlalchemy_utils.aggregates import manager as aggregates  # noqa: E402
 
@@ -55,7 +55,7 @@ class Session(FlaskSession):
             return super().is_modified(instance)
         state = instance_state(instance)
         return any(
-            state.attrs[name].history.has_changes()
+            history_of(instance, name).has_changes()
             for name in tuple(state.committed_state)
             if not state.manager[name].impl.collection
         )
@@ -64,6 +64,11 @@ class Session(FlaskSession):
         raise NotImplementedError("bulk_save_objects passes by the ledger: use session.add_all")
 
     bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
+
+
+def history_of(row, name):
+    """What this flush changes of a row's attribute: `inspect(row).attrs[name].history`, describing no other."""
+    return instance_state(row).get_history(name, PASSIVE_NO_INITIALIZE)
 
 
 db = SQLA(metadata=Model.metadata, session_options={"class_": Session})

@@ -35,7 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app import access
 from app.access import DOOR, deleted_in
-from app.extensions import Session, db
+from app.extensions import Session, db, history_of
 from app.models import ENTITIES, SEARCH_WORDS, SearchEntry
 
 LONGEST = 200  # letters of a search that are looked for; SQLite takes no pattern or condition of any length
@@ -805,7 +805,7 @@ def _new_words(row):
     columns, now, before = searched_columns(type(row)), {}, {}
     for name in _changed(row, type(row).__search__):
         now[name] = getattr(row, name)
-        before[name] = next(iter(db.inspect(row).attrs[name].history.deleted or ()), None)
+        before[name] = next(iter(history_of(row, name).deleted or ()), None)
     return {*text_of(now, columns).split()} - {*text_of(before, columns).split()}
 
 
@@ -817,4 +817,4 @@ def _is_found_by(session, row):
 def _changed(row, names):
     """Those of these columns that this flush changes."""
     state = db.inspect(row)
-    return [name for name in names if name in state.committed_state and state.attrs[name].history.has_changes()]
+    return [name for name in names if name in state.committed_state and history_of(row, name).has_changes()]

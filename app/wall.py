@@ -135,6 +135,9 @@ def _look_for_the_wall(connection, record):
         found = connection.execute(_IS_BEHIND).fetchone()
         connection.rollback()
         record.info["foyer_wall"] = found is not None and found[0]
+        if record.info["foyer_wall"] and not event.contains(Engine, "before_cursor_execute", _step_past_the_wall):
+            event.listen(Engine, "before_cursor_execute", _step_past_the_wall)
+            event.listen(Engine, "after_cursor_execute", _step_back)
 
 
 _IS_BEHIND = "SELECT NOT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('company')"
@@ -147,7 +150,7 @@ def _tell_the_database(session, transaction, connection):
         _say(connection, principal)
 
 
-@event.listens_for(Engine, "before_cursor_execute")
+# These two listen once there is a wall: every statement would ask them.
 def _step_past_the_wall(connection, _cursor, _statement, _parameters, context, _many):
     if context is None or not connection.info.get("foyer_wall") or not context.execution_options.get(DOOR):
         return
@@ -161,7 +164,6 @@ def _step_past_the_wall(connection, _cursor, _statement, _parameters, context, _
         context.foyer_afterwards = partial(_say, connection, principal)
 
 
-@event.listens_for(Engine, "after_cursor_execute")
 def _step_back(_connection, _cursor, _statement, _parameters, context, _many):
     if (afterwards := getattr(context, "foyer_afterwards", None)) is not None:
         afterwards()

@@ -32,8 +32,8 @@ def wanted(session):
 def bring_about(connection, fields):
     """Make the missing indexes and drop those that nobody wants any more; returns (made, dropped), by name.
 
-    On PostgreSQL a connection without a transaction makes them without keeping anybody from writing; half-made ones of an
-    attempt that broke off are made anew.
+    On PostgreSQL a connection without a transaction makes them without keeping anybody from writing; half-made ones
+    of an attempt that broke off are made anew.
     """
     there = present(connection)
     sound = there - _broken(connection)
