@@ -34,8 +34,8 @@ from flask_appbuilder.security.api import SecurityApi as TokenApi
 from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
-from flask_wtf.csrf import generate_csrf
-from itsdangerous import URLSafeTimedSerializer
+from flask_wtf.csrf import generate_csrf, same_origin
+from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy.orm import scoped_session
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.formparser import FormDataParser
@@ -231,31 +231,34 @@ def _leave_out_flask_login(app):
 
 def _who_asks():
     """Before every request: who it is, by bearer token or by cookie, and for whom the session works."""
-    g.principal = g.login = None
-    if request.endpoint == "static":
+    asked, here = request._get_current_object(), g._get_current_object()  # a proxy looks anew for each attribute
+    here.principal = here.login = None
+    if asked.endpoint == "static":
         return None
-    authorization = request.headers.get("Authorization", "")
-    if authorization.startswith(f"Bearer {api_keys.START}") and request.endpoint not in CSRF_FREE:
+    settings = current_app.config["SETTINGS"]
+    authorization = asked.headers.get("Authorization", "")
+    if authorization.startswith(f"Bearer {api_keys.START}") and asked.endpoint not in CSRF_FREE:
         return _who_asks_by_key(authorization.removeprefix("Bearer "))
-    if authorization.startswith("Bearer ") and request.endpoint not in CSRF_FREE:
-        request.max_content_length = _most_to_send()
+    if authorization.startswith("Bearer ") and asked.endpoint not in CSRF_FREE:
+        asked.max_content_length = _most_to_send(asked, None)
         verify_jwt_in_request()
-        g.principal = get_current_user()
-        _check_length()
+        here.principal = get_current_user()
+        _check_length(asked, here.principal)
     else:
-        principal, g.login = sessions.find(session_cookie(), "browser", current_app.config["SETTINGS"])
-        if g.login is not None and g.login.waits_for is None:
-            g.principal = principal
-        _check_length()
-        if request.endpoint not in CSRF_FREE:
-            _tie_to_the_session()
-            csrf.protect()
-    if g.principal is None:
+        token = asked.cookies.get(settings.cookie(SESSION_COOKIE), "")
+        principal, here.login = sessions.find(token, "browser", settings)
+        if here.login is not None and here.login.waits_for is None:
+            here.principal = principal
+        _check_length(asked, here.principal)
+        if asked.endpoint not in CSRF_FREE:
+            _tie_to_the_session(token if here.login is not None else None)
+            _check_token(asked)
+    if here.principal is None:
         return None
-    door = "api" if request.path.startswith("/api/") else "page"
-    own = access.enter(db.session(), g.principal, door=door, writes=request.method not in SAFE_METHODS)
-    custom.as_they_stand(own, g.principal.custom_fields)
-    return _first_things_first()
+    door, writes = "api" if asked.path.startswith("/api/") else "page", asked.method not in SAFE_METHODS
+    own = access.enter(db.session(), here.principal, door=door, writes=writes)
+    custom.as_they_stand(own, here.principal.custom_fields)
+    return _first_things_first(asked, here.login, settings)
 
 
 def _who_asks_by_key(text):
@@ -272,7 +275,7 @@ def _who_asks_by_key(text):
         return jsonify(message=gettext("A key opens the API alone.")), 403
     if (seconds := api_keys.take(key)) is not None:
         return _too_many_requests(seconds)
-    _check_length()
+    _check_length(request, None)
     g.principal = principal
     writes = request.method not in SAFE_METHODS
     access.enter(db.session(), principal, door="api", why=f"API key “{key.name}”", writes=writes)
@@ -285,22 +288,21 @@ def _too_many_requests(seconds):
     return response, 429
 
 
-def _check_length():
-    request.max_content_length = _most_to_send()
-    if (request.content_length or 0) > request.max_content_length:
+def _check_length(asked, principal):
+    asked.max_content_length = most = _most_to_send(asked, principal)
+    if (asked.content_length or 0) > most:
         abort(413)  # here, because FAB's token API would make a fault of it
 
 
-def _most_to_send():
-    if g.principal is None or request.endpoint not in UPLOADS:
+def _most_to_send(asked, principal):
+    if principal is None or asked.endpoint not in UPLOADS:
         return current_app.config["MAX_CONTENT_LENGTH"]
-    most = UPLOADS[request.endpoint]
+    most = UPLOADS[asked.endpoint]
     return most(current_app.config["SETTINGS"]) if callable(most) else most
 
 
-def _tie_to_the_session():
+def _tie_to_the_session(token):
     """The CSRF token belongs to the session it was made in: one from before, or somebody else's, counts for nothing."""
-    token = session_cookie() if g.login is not None else None
     if session.get("of") != (_tie(token) if token else None):
         begin_flask_session(token)
 
@@ -316,11 +318,9 @@ def _tie(token):
     return hashlib.sha256(f"tie {token}".encode()).hexdigest()[:16]
 
 
-def _first_things_first():
+def _first_things_first(asked, login, settings):
     """Whoever must set a new password does so before anything else."""
-    if request.endpoint in ALLOWED_BEFORE or not sessions.must_change_password(
-        g.login, current_app.config["SETTINGS"]
-    ):
+    if not sessions.must_change_password(login, settings) or asked.endpoint in ALLOWED_BEFORE:
         return None
     if wants_json():
         return jsonify(message=gettext("Set a new password on the page first.")), 403
@@ -393,6 +393,30 @@ def csrf_token():
 def _signed(secret, kept, _minute):
     """As Flask-WTF signs it."""
     return URLSafeTimedSerializer(secret, salt="wtf-csrf-token").dumps(kept)
+
+
+def _check_token(asked):
+    """A form holds the token of this session; what is wrong with another is for Flask-WTF to find and to say."""
+    if asked.method in SAFE_METHODS:
+        return
+    sent, kept = asked.form.get("csrf_token"), session.get("csrf_token")
+    is_ours = sent and kept and len(sent) < LONGEST_TOKEN and _unsigned(current_app.secret_key, sent) == kept
+    if is_ours and (not asked.is_secure or same_origin(asked.referrer or "", f"https://{asked.host}/")):
+        g.csrf_valid = True
+    else:
+        csrf.protect()
+
+
+LONGEST_TOKEN = 500  # characters; longer ones are not worth remembering
+
+
+@functools.lru_cache(maxsize=4096)
+def _unsigned(secret, token):
+    """What a token that we have signed says, or None; how old it is does not count."""
+    try:
+        return URLSafeTimedSerializer(secret, salt="wtf-csrf-token").loads(token)
+    except BadData:
+        return None
 
 
 SESSION_COOKIE, DEVICE_COOKIE = "foyer-session", "foyer-device"
