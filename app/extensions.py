@@ -4,6 +4,7 @@ import sqlite3
 from functools import lru_cache
 from time import monotonic
 
+from flask.globals import _cv_app, app_ctx
 from flask_appbuilder.models.sqla import Model
 
 # Named constraints, or SQLite's batch migrations cannot find them. Must stand before FAB's own tables are declared.
@@ -49,6 +50,25 @@ class Session(FlaskSession):
         engine = super().get_bind(*args, **kwargs)
         return for_writing(engine) if self.info.get("writes") else engine
 
+    def say_last(self, statement, values, told=None):
+        """Leave a statement for which nobody waits to the end of the flush: all of them are one way to the server.
+
+        Of one of them alone the answer counts, one value, which goes to `told`. For PostgreSQL: SQLite knows no such
+        statements, and no way. The names of their values differ.
+        """
+        self.info.setdefault("last", []).append((statement, values, told))
+
+    def say_now(self):
+        """Send what was left to the end of the flush."""
+        last = sorted(self.info.pop("last", ()), key=lambda one: one[2] is None)
+        if not last:
+            return
+        values = {name: value for _, some, _ in last for name, value in some.items()}
+        statement = _at_once(*(statement for statement, _, _ in last))
+        found = self.connection().execute(statement, values, execution_options={"foyer_door": True})
+        if told := last[0][2]:
+            told(found.scalar_one())
+
     def is_modified(self, instance, include_collections=True):
         """SQLAlchemy's, which looks at every attribute of a row; a flush asks several times, few were touched."""
         if include_collections:
@@ -71,7 +91,41 @@ def history_of(row, name):
     return instance_state(row).get_history(name, PASSIVE_NO_INITIALIZE)
 
 
-db = SQLA(metadata=Model.metadata, session_options={"class_": Session})
+@lru_cache(maxsize=64)
+def _at_once(main, *others):
+    """These statements as one, which answers as the first does."""
+    for number, other in enumerate(others):
+        main = main.add_cte(other.cte(f"also_{number}"))
+    return main
+
+
+@event.listens_for(Session, "after_flush_postexec")
+def _say_what_was_left(session, _context):
+    session.say_now()
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _drop_what_was_left(session, _previous):
+    session.info.pop("last", None)
+
+
+def here():
+    """The application context, where `current_app` and `g` look for each attribute anew, by a longer way."""
+    return _cv_app.get(None) or app_ctx._get_current_object()  # which says what is missing
+
+
+class Database(SQLA):
+    """Flask-AppBuilder's; a page asks ten times for its engine."""
+
+    @property
+    def engines(self):
+        kept = here().app.extensions
+        if "engines" not in kept:
+            kept["engines"] = super().engines
+        return kept["engines"]
+
+
+db = Database(metadata=Model.metadata, session_options={"class_": Session, "scopefunc": lambda: id(here())})
 csrf = CSRFProtect()
 migrate = Migrate(compare_type=True, render_as_batch=True)
 

@@ -6,7 +6,7 @@ History, undo, "as of" and the audit trail come from here; nothing else in the h
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 
 from sqlalchemy import Text, bindparam, cast, delete, event, exists, func, insert, inspect, select, update
 from sqlalchemy.orm.util import identity_key
@@ -76,7 +76,8 @@ def _write(session, context):
         return
     connection, is_new = session.connection(), "change_set_id" not in session.info
     if is_new and len(changes) == 1 and connection.dialect.name == "postgresql":
-        _begin_set(session, _NEW_SET_OF_ONE, door=session.info["door"], why=session.info.get("why"), **changes[0])
+        values = _of_set(session, door=session.info["door"], why=session.info.get("why")) | changes[0]
+        session.say_last(_NEW_SET_OF_ONE, values, partial(_remember_set, session))
         return
     key = change_set_id(session)
     told = [{**change, "change_set_id": key} for change in changes]
@@ -158,6 +159,7 @@ def _whose_roots(session, model, rows, roots):
 
 def change_set_id(session):
     """The change set of the running transaction; begun when first asked for."""
+    session.say_now()
     if "change_set_id" not in session.info:
         _begin_set(session, door=session.info["door"], why=session.info.get("why"))
     return session.info["change_set_id"]
@@ -187,7 +189,7 @@ _NEW_SET = insert(ChangeSet.__table__).returning(ChangeSet.__table__.c.id)
 
 
 def _set_of_one():
-    """A change set with its one change, which is what a save makes: on PostgreSQL, one way to the server less."""
+    """A change set with its one change, which is what a save makes."""
     begun = {name: bindparam(name) for name in ("at", "by_id", "door", "why")}
     begun = insert(ChangeSet.__table__).values(begun).returning(ChangeSet.__table__.c.id).cte("begun")
     told = [one for one in Change.__table__.c if one.name not in ("id", "change_set_id")]
@@ -199,11 +201,19 @@ def _set_of_one():
 _NEW_SET_OF_ONE = _set_of_one()
 
 
-def _begin_set(session, statement=_NEW_SET, **values):
-    values |= {"at": datetime.now(UTC), "by_id": principal_of(session).id}
-    key = session.connection().execute(statement, values, execution_options={DOOR: True}).scalar_one()
-    session.info["change_set_id"], session.info["change_set_begun_in"] = key, session.get_nested_transaction()
+def _begin_set(session, **values):
+    values = _of_set(session, **values)
+    key = session.connection().execute(_NEW_SET, values, execution_options={DOOR: True}).scalar_one()
+    _remember_set(session, key)
     return key
+
+
+def _of_set(session, **values):
+    return values | {"at": datetime.now(UTC), "by_id": principal_of(session).id}
+
+
+def _remember_set(session, key):
+    session.info["change_set_id"], session.info["change_set_begun_in"] = key, session.get_nested_transaction()
 
 
 @event.listens_for(Session, "after_transaction_end")

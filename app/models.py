@@ -170,7 +170,9 @@ class Recorded(Row):
 
     @declared_attr
     def created_by(cls):
-        return relationship("Staff", foreign_keys=[cls.created_by_id], remote_side="Staff.id")
+        return relationship(
+            "Staff", foreign_keys=[cls.created_by_id], remote_side="Staff.id", viewonly=True
+        )
 
     @declared_attr.directive
     def __mapper_args__(cls):

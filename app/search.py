@@ -128,7 +128,7 @@ def found(session, model, text, *, near=None, departments=None, most):
     """
     ways, is_sqlite, sample = _ways(text, near), db.engine.dialect.name == "sqlite", _sample()
     are_few = departments is not None and sample.are_few(model, departments)
-    grams = () if are_few else _asked(ways)
+    grams = () if are_few else _asked(ways, sample)
     has_marks = is_sqlite and departments is not None and not are_few and sample.marks_spare(departments, grams)
     query = _fts_query(grams, departments if has_marks else None) if is_sqlite and not are_few else ""
     is_within = departments is not None and not has_marks
@@ -399,11 +399,11 @@ def _pattern(word):
     return word if len(word) > 2 else f" {word}"
 
 
-def _asked(ways):
+def _asked(ways, sample=None):
     """The rarest few trigrams of every word, in each of its ways: the index walks the whole list of each, and the text
     is looked at anyway.
     """
-    often = _sample().often
+    often = (sample or _sample()).often
     return [
         [sorted(_trigrams(word), key=lambda gram: (often[gram], gram))[:ASKED] for word in words]
         for words in ways
@@ -623,6 +623,12 @@ def _into_place(dialect):
     return into.on_conflict_do_update(index_elements=["entity", "record_id"], set_=fresh)
 
 
+# The same for one entry, to be said along with what else a save says: `entry_entity`, `entry_text` and so on.
+_THE_ENTRY = _into_place("postgresql").values(
+    {name: bindparam(f"entry_{name}") for name in ("entity", "record_id", "department_id", "text")}
+)
+
+
 def take(connection, entity, ids):
     """Remove the entries of these records."""
     _tell_fts(connection, entity, ids, search_fts="delete")
@@ -797,7 +803,12 @@ def _keep_up(session, context):
     fresh = [row for row in changed if row in session.new]
     kept = [row for row in changed if row not in session.new]
     put(connection, [entry_for(row) for row in fresh], new=True)
-    put(connection, [entry_for(row) for row in kept], words={word for row in kept for word in _new_words(row)})
+    words = {word for row in kept for word in _new_words(row)}
+    if len(kept) == 1 and connection.dialect.name == "postgresql":
+        learn(connection, words)
+        session.say_last(_THE_ENTRY, {f"entry_{name}": value for name, value in entry_for(kept[0]).items()})
+    else:
+        put(connection, [entry_for(row) for row in kept], words=words)
 
 
 def _new_words(row):

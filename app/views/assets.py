@@ -12,7 +12,9 @@ import re
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
-from flask import Response, abort, current_app, request, url_for
+from flask import Response, abort, request, url_for
+
+from app.extensions import here
 
 STATIC = Path(__file__).parent.parent / "static"
 SHEET = "foyer.css"
@@ -95,7 +97,7 @@ def _alone(content):
 
 def asset(name):
     """The address of a static file."""
-    return current_app.extensions["assets"].address(name)
+    return here().app.extensions["assets"].address(name)
 
 
 def install(app):

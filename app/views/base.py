@@ -12,6 +12,7 @@ from datetime import datetime
 from time import monotonic
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from babel import Locale
 from flask import (
     Request,
     abort,
@@ -37,7 +38,7 @@ from flask_jwt_extended import get_current_user, verify_jwt_in_request
 from flask_wtf.csrf import generate_csrf, same_origin
 from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy.orm import scoped_session
-from werkzeug.datastructures import LanguageAccept
+from werkzeug.datastructures import ImmutableMultiDict, LanguageAccept
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import IntegerConverter
@@ -179,10 +180,17 @@ def _decoded(text):
     return unquote_to_bytes(text.replace("+", " ")).decode(errors="werkzeug.url_quote")
 
 
+class Sent(ImmutableMultiDict):
+    """What was sent; most of what a page looks for is not there, and need not be missed with an exception."""
+
+    def get(self, key, default=None, type=None):
+        return super().get(key, default, type) if key in self else default
+
+
 class Asked(Request):
     """A request to us."""
 
-    form_data_parser_class = Forms
+    form_data_parser_class, parameter_storage_class = Forms, Sent
 
 
 class Builder(AppBuilder):
@@ -450,10 +458,13 @@ def _language():
     spoken = tuple(current_app.config["LANGUAGES"])
     principal = g.get("principal") if g else None
     if principal is not None and principal.chosen_language in spoken:
-        return principal.chosen_language
+        return _locale(principal.chosen_language)
     asked = _best_of(spoken, request.headers.get("Accept-Language", "")) if has_request_context() else None
     usual = principal.language if principal is not None else None
-    return next((one for one in (asked, usual) if one in spoken), None)
+    return next((_locale(one) for one in (asked, usual) if one in spoken), None)
+
+
+_locale = functools.cache(Locale.parse)
 
 
 @functools.lru_cache(maxsize=256)

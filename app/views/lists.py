@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from app import access, filters
 from app.exchange.importing.targets import TARGETS
-from app.extensions import db
+from app.extensions import db, here
 from app.models import Exact
 from app.rules import asking, custom_fields
 from app.views import cells, custom_values, filtering
@@ -126,11 +126,12 @@ class ListView(LookRoutes, PageView):
 
     def query_from(self, args):
         """What these parameters ask for; those of the request are read once."""
+        kept = here().g
         if args is not request.args:
             return filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
-        if "query" not in g:
-            g.query = filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
-        return g.query
+        if "query" not in kept:
+            kept.query = filters.parse(self.model, args, asker=asker(), default_sort=self.default_sort)
+        return kept.query
 
     def sortable(self):
         """The columns by which its reader may order the list."""

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, LargeBinary, Text
 from werkzeug.datastructures import MultiDict
 
 from app import access, filters
-from app.extensions import N_, db
+from app.extensions import N_, db, here
 from app.identity import preferences, saved_views
 from app.views import cells, custom_values, filtering, templating
 from app.views.base import allows, expose
@@ -42,7 +42,7 @@ class LookRoutes:
 
     def look(self):
         """The look that the address asks for; raises BadQuery for a column that there is not. Read once a request."""
-        kept = g._get_current_object()  # a page asks for it twenty times
+        kept = here().g  # a page asks for it twenty times
         if "look" not in kept:
             kept.look = self._look_of(request.args)
         return kept.look

@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from types import FunctionType, MethodType
 
 from flask import g
+from flask.globals import _cv_app
 from flask.templating import Environment
 from flask_babel import Domain, get_locale, get_translations
 from jinja2 import Template
@@ -25,8 +26,9 @@ class Calls(Context):
             args = (self.eval_ctx, *args)
         elif type(called) not in self.PLAIN or hasattr(called, "jinja_pass_arg"):
             return super().call(called, *args, **kwargs)
-        kwargs.pop("_block_vars", None)
-        kwargs.pop("_loop_vars", None)
+        if kwargs:
+            kwargs.pop("_block_vars", None)
+            kwargs.pop("_loop_vars", None)
         return called(*args, **kwargs)
 
 
@@ -95,20 +97,19 @@ class Catalogues(Domain):
     """The catalogues of all languages; which one a request speaks is found out once, until it speaks another."""
 
     def get_translations(self):
-        # Babel forgets this attribute itself wherever the language changes: `force_locale`, `refresh`.
-        spoken = getattr(g, "_flask_babel", None) if g else None
-        if spoken is None:
-            return super().get_translations()
-        found = getattr(spoken, "babel_translations", None)
-        if found is None:
-            found = spoken.babel_translations = super().get_translations()
+        found = super().get_translations()
+        if _cv_app.get(None) is not None:
+            # Babel forgets this attribute itself wherever the language changes: `force_locale`, `refresh`.
+            g._flask_babel.babel_translations = found
         return found
 
 
 def _spoken():
-    """The catalogue of the reader's language, by the shortest way: a page asks for it again and again."""
-    spoken = g._get_current_object().get("_flask_babel")  # past the proxy, which looks anew for each attribute
-    return getattr(spoken, "babel_translations", None) or get_translations()
+    """The catalogue of the reader's language, past the proxy `g`: a page asks for it again and again."""
+    try:
+        return _cv_app.get().g._flask_babel.babel_translations or get_translations()
+    except (LookupError, AttributeError):  # asked for the first time
+        return get_translations()
 
 
 def said(text):
@@ -124,8 +125,10 @@ def gettext(text, /, **values):
 
 def locale():
     """The reader's language, as `app/formats.py` writes it."""
-    spoken = g._get_current_object().get("_flask_babel") if g else None
-    return _named(getattr(spoken, "babel_locale", None) or get_locale())
+    try:
+        return _named(_cv_app.get().g._flask_babel.babel_locale or get_locale())
+    except (LookupError, AttributeError):
+        return _named(get_locale())
 
 
 @cache
