@@ -131,20 +131,21 @@ def found(session, model, text, *, near=None, departments=None, most):
     grams = () if are_few else _asked(ways, sample)
     has_marks = is_sqlite and departments is not None and not are_few and sample.marks_spare(departments, grams)
     query = _fts_query(grams, departments if has_marks else None) if is_sqlite and not are_few else ""
-    is_within = departments is not None and not has_marks
+    within = None if departments is None or has_marks else sorted(departments)
     shape = tuple(map(len, ways))
     like = () if is_sqlite else tuple(tuple(map(len, word)) for word in grams)
-    statement = _found(model.__tablename__, shape, db.engine.dialect.name, bool(query), is_within, like)
+    places = None if within is None else len(within)
+    statement = _found(model.__tablename__, shape, db.engine.dialect.name, bool(query), places, like)
     values = {**_values_of(ways), "most": most}
     values |= {"query": query} if query else {}
-    values |= {"departments": sorted(departments)} if is_within else {}
+    values |= {f"department_{number}": key for number, key in enumerate(within or ())}
     values |= _values_of_grams(grams) if like else {}
     return session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
 
 
 @lru_cache(maxsize=512)
-def _found(entity, shape, _dialect, has_query, is_within, like):
-    """The statement of `found` for so many ways of each word, and trigrams of each; kept, as it runs sooner."""
+def _found(entity, shape, _dialect, has_query, places, like):
+    """The statement of `found` for so many ways of each word, departments, and trigrams; kept, as it runs sooner."""
     entry = _ENTRY.alias()
     ids = select(entry.c.record_id).where(entry.c.entity == entity, *_all_held(entry, _named(shape)))
     if has_query:
@@ -159,8 +160,9 @@ def _found(entity, shape, _dialect, has_query, is_within, like):
         for place, word in enumerate(like)
     ]
     ids = ids.where(*_all_like(entry, named))
-    if is_within:
-        ids = ids.where(entry.c.department_id.in_(bindparam("departments", expanding=True)))
+    if places is not None:
+        named = [bindparam(f"department_{number}", type_=Integer) for number in range(places)]
+        ids = ids.where(entry.c.department_id.in_(named))
     return ids.limit(bindparam("most", type_=Integer))
 
 

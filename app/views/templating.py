@@ -53,8 +53,8 @@ class Component(Template):
 
     @classmethod
     def from_code(cls, environment, code, globals, uptodate=None):
-        """The template of this code, which escapes by the shorter way."""
-        found = super().from_code(environment, code, globals, uptodate)
+        """The template of this code, which escapes by the shorter way, and has its globals in one place, not in two."""
+        found = super().from_code(environment, code, dict(globals), uptodate)
         found.root_render_func.__globals__["escape"] = safe
         return found
 
@@ -107,9 +107,16 @@ class Catalogues(Domain):
 def _spoken():
     """The catalogue of the reader's language, past the proxy `g`: a page asks for it again and again."""
     try:
-        return _cv_app.get().g._flask_babel.babel_translations or get_translations()
-    except (LookupError, AttributeError):  # asked for the first time
+        return _cv_app.get().g._flask_babel.babel_translations or _asked_for()
+    except (LookupError, AttributeError):  # for the first time
+        return _asked_for()
+
+
+def _asked_for():
+    context = _cv_app.get(None)
+    if context is None:
         return get_translations()
+    return context.app.extensions["babel"].instance.domain_instance.get_translations()
 
 
 def said(text):
