@@ -44,10 +44,13 @@ class Session(FlaskSession):
 
     `info["principal"]` says for whom it works, `info["writes"]` that it will write: on SQLite such a session begins
     IMMEDIATE, because a deferred transaction that reads first fails at once when another commit came between.
+    `info["reads all"]` says that whole tables will pass by.
     """
 
     def get_bind(self, *args, **kwargs):
         engine = super().get_bind(*args, **kwargs)
+        if self.info.get("reads all"):
+            return for_reading_all(engine)
         return for_writing(engine) if self.info.get("writes") else engine
 
     def say_last(self, statement, values, told=None):
@@ -130,18 +133,23 @@ csrf = CSRFProtect()
 migrate = Migrate(compare_type=True, render_as_batch=True)
 
 
+MAPPED = 16 * 1024**3  # bytes
+
 SQLITE_HABITS = (
     "foreign_keys=ON",
     "journal_mode=WAL",
     "synchronous=FULL",
     "busy_timeout=30000",
     "recursive_triggers=ON",  # or REPLACE would delete a frozen row without asking its trigger
-    "mmap_size=17179869184",  # read straight from the system's cache: a page of a large file costs a third
+    f"mmap_size={MAPPED}",  # read straight from the system's cache: a page of a large file costs a third
 )
 
 
 class PlainConnection(Connection):
-    """SQLAlchemy's, with the listeners of its engine: to look for its own takes a tenth of each statement."""
+    """SQLAlchemy's, heard by the listeners of its engine alone: to look for its own takes a tenth of each statement.
+
+    An engine with options of its own (`for_writing`) is heard by those of the engine that it stands for.
+    """
 
     def __init__(self, engine, *args, **options):
         super().__init__(engine, *args, **options)
@@ -222,6 +230,7 @@ def _begin(connection):
         return
     driver = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
+        _map(connection, driver)
         try:
             driver.execute(f"BEGIN {kind}")
         except sqlite3.OperationalError as error:  # another one writes: everybody knows it by SQLAlchemy's name
@@ -232,6 +241,14 @@ def _begin(connection):
         error = error_from_result(answer)
         connection.invalidate(error)
         raise OperationalError("BEGIN", None, error, connection_invalidated=True) from error
+
+
+def _map(connection, driver):
+    """SQLite's file is read where the system keeps it; but what passes by that way counts as memory of this process."""
+    is_mapped = not connection.get_execution_options().get("reads all")
+    if connection.info.get("is_mapped", True) != is_mapped:
+        driver.execute(f"PRAGMA mmap_size={MAPPED if is_mapped else 0}").close()
+        connection.info["is_mapped"] = is_mapped
 
 
 @event.listens_for(Engine, "rollback")
@@ -248,6 +265,12 @@ def _keep_what_is_prepared(connection):
 def for_writing(engine):
     """The engine of a session that will write; the same each time, for it opens a connection for each it is given."""
     return engine.execution_options(begin="IMMEDIATE")
+
+
+@lru_cache(maxsize=8)
+def for_reading_all(engine):
+    """The engine of a session by which whole tables pass, as in an export."""
+    return engine.execution_options(**{"reads all": True})
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import partial
 
-from sqlalchemy import JSON, Column, LargeBinary, select
+from sqlalchemy import JSON, Column, LargeBinary, bindparam, select
 
 from app import access
 from app.access import DOOR
@@ -159,15 +159,17 @@ class _Names:
         self.known = {}
         if self.is_small:
             self.known = self._all(model)
+            return
+        columns = [getattr(self.model, name) for name in NAMED_BY.get(target, ("name",))]
+        # One statement for all: made anew for some hundred rows, they lie about until garbage is looked for.
+        self.asked = select(self.model.id, *columns).where(self.model.id.in_(bindparam("ids", expanding=True)))
 
     def look(self, ids):
         """Ask for the names of these ids that are not known yet."""
         ids -= {None, *self.known}
         if self.is_small or not ids:
             return
-        columns = [getattr(self.model, name) for name in NAMED_BY.get(self.target, ("name",))]
-        asked = select(self.model.id, *columns).where(self.model.id.in_(ids))
-        for number, *parts in self.session.execute(asked):
+        for number, *parts in self.session.execute(self.asked, {"ids": list(ids)}):
             name = " ".join(part for part in parts if part) or f"#{number}"
             self.known[number] = f"{name} (#{number})" if self.with_number else name
 

@@ -59,7 +59,7 @@ class ExportRoutes:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         # With its context, the request keeps its session, and with it the person for whom it reads, to the last row.
         body = stream_with_context(_letting_go(db.session(), body, departure))
-        return Response(body, mimetype=FORMATS[kind][1], headers=headers)
+        return Response(body, content_type=FORMATS[kind][1], headers=headers)
 
     def _exported(self):
         """The SELECT of all rows that the list goes through, in its order."""
@@ -129,9 +129,12 @@ def _letting_go(session, body, departure):
 
     Then the ledger of reads hears how many rows went out, also where the reader hung up in between.
     """
+    session.rollback()
+    session.info["reads all"] = True
     try:
         yield from body
     finally:
+        del session.info["reads all"]
         session.close()
         departure.over()
 
