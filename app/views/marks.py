@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from app.extensions import N_
 from app.views import templating
 from app.views.assets import asset
-from app.views.templating import gettext, safe
+from app.views.templating import gettext, needs_escape, safe
 
 SPRITE = "vendor/tabler-icons-3.51.0/sprite.svg"
 _DASH = '<span class="none" aria-hidden="true">–</span>'
@@ -101,8 +101,11 @@ def _check(said):
 
 
 def _link(said):
-    href, label = said.get("href"), safe(said["label"])
-    return f'<a href="{safe(href)}">{label}</a>' if href else label
+    href, label = said.get("href"), said["label"]
+    label = label if type(label) is str and not needs_escape(label) else safe(label)
+    if not href:
+        return label
+    return f'<a href="{safe(href) if needs_escape(href) else href}">{label}</a>'
 
 
 def _figure(said):
@@ -110,13 +113,15 @@ def _figure(said):
 
 
 def _tel(said):
-    label = safe(said["label"])
+    label = said["label"]
+    label = label if type(label) is str and not needs_escape(label) else safe(label)
     return f'<a class="figure" href="tel:{label.replace(" ", "")}">{label}</a>'
 
 
 def _mail(said):
-    label = safe(said["label"])
-    return f'<a href="mailto:{label}">{str(label).replace("@", "@<wbr>", 1)}</a>'
+    label = said["label"]
+    label = label if type(label) is str and not needs_escape(label) else str(safe(label))
+    return f'<a href="mailto:{label}">{label.replace("@", "@<wbr>", 1)}</a>'
 
 
 def _web(said):
@@ -190,21 +195,29 @@ def rows(rows, columns):
     """The rows of a list's table: {"href", "cells", "id"}; the first cell opens the row. With "pick" on a row, a box
     to select it stands first."""
     heads = [_head_of_cell(one, place == 0) for place, one in enumerate(columns)]
-    drawn, select = [], templating.said(N_("Select %(name)s"))
+    drawn, select = [], safe(templating.said(N_("Select %(name)s"))).split("%(name)s")
     for row in rows:
         drawn.append("<tr>" if row.get("pick") is None else f"<tr>{_box(row, select)}")
         href = row["href"]
         for value, (filled, empty) in zip(row["cells"], heads, strict=True):
+            # A page has hundreds of these: the kinds that most of them are go by the shortest way.
             if value is None or value == "":
                 drawn.append(empty)
-            elif href is None:
-                drawn.append(f"{filled}{safe(value) if type(value) is str else _cell(value)}</td>")
-            else:
+            elif href is not None:
                 shared = f" {badge(gettext('shared'), 'violet')}" if row.get("is_shared") else ""
                 drawn.append(f"{filled}{_cell(value, href)}{shared}</td>")
-            href = None  # the first cell alone opens the row
+                href = None  # the first cell alone opens the row
+            elif type(value) is str:
+                drawn.append(f"{filled}{safe(value) if needs_escape(value) else value}</td>")
+            elif type(value) is dict and value["kind"] in _SHORT and value["label"]:
+                drawn.append(f"{filled}{_SHORT[value['kind']](value)}</td>")
+            else:
+                drawn.append(f"{filled}{_cell(value)}</td>")
         drawn.append("</tr>")
     return Markup("".join(drawn))
+
+
+_SHORT = {"link": _link, "tel": _tel, "mail": _mail}
 
 
 def _head_of_cell(column, is_first):
@@ -218,8 +231,9 @@ def _head_of_cell(column, is_first):
 
 def _box(row, select):
     name = row["cells"][0]
-    label = safe(select % {"name": name["label"] if isinstance(name, dict) else name})
-    box = f'<input type="checkbox" class="pick" name="id" value="{int(row["pick"])}" form="bulk" aria-label="{label}">'
+    name = safe(name["label"] if type(name) is dict else name)
+    box = '<input type="checkbox" class="pick" name="id"'
+    box = f'{box} value="{int(row["pick"])}" form="bulk" aria-label="{name.join(select)}">'
     return f'<td class="pick-cell">{box}</td>'
 
 

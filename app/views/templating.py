@@ -37,12 +37,12 @@ def safe(value):
     make `Markup` of it costs more than the look.
     """
     kind = type(value)
-    if kind is Markup or (kind is str and not _MARKS(value)):
+    if kind is Markup or (kind is str and not needs_escape(value)):
         return value
     return escape(value)
 
 
-_MARKS = re.compile("[&<>\"']").search
+needs_escape = re.compile("[&<>\"']").search
 
 
 class Component(Template):
