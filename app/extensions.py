@@ -4,6 +4,7 @@ import sqlite3
 from functools import lru_cache
 from time import monotonic
 
+import psycopg
 from flask.globals import _cv_app, app_ctx
 from flask_appbuilder.models.sqla import Model
 
@@ -20,7 +21,6 @@ from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
 from flask_migrate import Migrate  # noqa: E402
 from flask_sqlalchemy.session import Session as FlaskSession  # noqa: E402
 from flask_wtf.csrf import CSRFProtect  # noqa: E402
-from psycopg import Cursor  # noqa: E402
 from psycopg.errors import error_from_result  # noqa: E402
 from psycopg.pq import ExecStatus, TransactionStatus  # noqa: E402
 from sqlalchemy import Connection, Engine, event  # noqa: E402
@@ -148,7 +148,8 @@ SQLITE_HABITS = (
 class PlainConnection(Connection):
     """SQLAlchemy's, heard by the listeners of its engine alone: to look for its own takes a tenth of each statement.
 
-    An engine with options of its own (`for_writing`) is heard by those of the engine that it stands for.
+    An engine with options of its own (`for_writing`) is heard by those of the engine that it stands for; whoever
+    listens to one connection listens to them all.
     """
 
     def __init__(self, engine, *args, **options):
@@ -160,7 +161,7 @@ class PlainConnection(Connection):
 Engine._connection_cls = PlainConnection
 
 
-class LazyCursor(Cursor):
+class LazyCursor(psycopg.Cursor):
     """psycopg's, whose columns are described for who looks: SQLAlchemy knows those of a statement it has kept."""
 
     @property
@@ -176,7 +177,7 @@ class _Columns:
         self.cursor = cursor
 
     def _made(self):
-        return Cursor.description.fget(self.cursor)
+        return psycopg.Cursor.description.fget(self.cursor)
 
     def __iter__(self):
         return iter(self._made())
@@ -237,10 +238,9 @@ def _begin(connection):
             raise OperationalError(f"BEGIN {kind}", None, error) from error
         return
     answer = driver.pgconn.exec_(b"BEGIN")
-    if answer.status != ExecStatus.COMMAND_OK:  # the server is gone
-        error = error_from_result(answer)
-        connection.invalidate(error)
-        raise OperationalError("BEGIN", None, error, connection_invalidated=True) from error
+    if answer.status != ExecStatus.COMMAND_OK:  # the server is gone: as after any statement, the whole pool is stale
+        error = psycopg.OperationalError(str(error_from_result(answer)))
+        connection._handle_dbapi_exception(error, "BEGIN", None, None, None)
 
 
 def _map(connection, driver):
@@ -256,24 +256,31 @@ def _keep_what_is_prepared(connection):
     """Nearly every page ends with a ROLLBACK, at which psycopg forgets the statements that it has prepared, and has
     them planned anew; PostgreSQL itself keeps them. What failed is left to psycopg.
     """
+    if connection.invalidated:
+        return
     driver = connection.connection.driver_connection
     if connection.dialect.name != "sqlite" and driver.pgconn.transaction_status == TransactionStatus.INTRANS:
         driver.pgconn.exec_(b"ROLLBACK")
 
 
-@lru_cache(maxsize=8)
 def for_writing(engine):
-    """The engine of a session that will write; the same each time, for it opens a connection for each it is given."""
-    return engine.execution_options(begin="IMMEDIATE")
+    """The engine of a session that will write."""
+    return _with(engine, "begin", "IMMEDIATE")
 
 
-@lru_cache(maxsize=8)
 def for_reading_all(engine):
     """The engine of a session by which whole tables pass, as in an export."""
-    return engine.execution_options(**{"reads all": True})
+    return _with(engine, "reads all", True)
 
 
-@lru_cache(maxsize=8)
 def for_one_question(engine):
     """The engine for a connection that asks one SELECT, which needs no transaction around it."""
-    return engine.execution_options(begin=None)
+    return _with(engine, "begin", None)
+
+
+def _with(engine, option, value):
+    """The engine with this option: the same each time, for a session opens a connection for each it is given."""
+    kept = vars(engine).setdefault("of_foyer", {})
+    if (option, value) not in kept:
+        kept[option, value] = engine.execution_options(**{option: value})
+    return kept[option, value]

@@ -136,8 +136,8 @@ def _look_for_the_wall(connection, record):
         connection.rollback()
         record.info["foyer_wall"] = found is not None and found[0]
         if record.info["foyer_wall"] and not event.contains(Engine, "before_cursor_execute", _step_past_the_wall):
-            event.listen(Engine, "before_cursor_execute", _step_past_the_wall)
             event.listen(Engine, "after_cursor_execute", _step_back)
+            event.listen(Engine, "before_cursor_execute", _step_past_the_wall)
 
 
 _IS_BEHIND = "SELECT NOT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('company')"

@@ -1,13 +1,15 @@
 """The habits of the database engines: how connections begin, end, and what they remember."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from sqlalchemy import bindparam, event, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.access import DOOR
-from app.extensions import db, for_one_question
+from app.extensions import db, for_one_question, for_writing
 from app.models import Department
 from tests.databases import on_both_engines, on_postgresql
 
@@ -118,3 +120,27 @@ def test_columns_are_described_to_whoever_looks(app):
         assert [one.name for one in cursor.description] == ["one", "two"]
         assert len(cursor.description) == 2 and cursor.description[1].name == "two"
         assert connection.connection.driver_connection.execute("SET work_mem TO DEFAULT").description is None
+
+
+@on_postgresql
+def test_a_server_that_went_away_costs_one_error_however_many_connections_there_were(app):
+    asked, failed = text("SELECT 1"), 0
+    with app.app_context():
+        with ExitStack() as held:
+            several = [held.enter_context(db.engine.connect()) for _ in range(4)]
+            theirs = [one.scalar(text("SELECT pg_backend_pid()"), execution_options={DOOR: True}) for one in several]
+        with psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string(False)) as other:
+            for pid in theirs:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        for _ in range(5):
+            try:
+                with db.engine.connect() as connection:
+                    connection.execute(asked, execution_options={DOOR: True})
+            except OperationalError:
+                failed += 1
+    assert failed == 1
+
+
+def test_an_engine_with_an_option_is_the_same_each_time(app):
+    with app.app_context():
+        assert for_writing(db.engine) is for_writing(db.engine) is not for_one_question(db.engine)

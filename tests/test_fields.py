@@ -5,6 +5,7 @@ from sqlalchemy import select
 from app import access
 from app.models import Company, ComposedRole, Contact, Department, Membership, Product, TaxRate
 from app.security import User
+from app.views import forms
 from tests.prove import fields
 from tests.rules import world
 
@@ -13,6 +14,20 @@ def test_a_field_kept_from_somebody_comes_back_at_no_door_and_is_written_at_none
     outcome = fields.prove("sqlite", fields.SOME[:2])
     assert outcome.faults == []
     assert outcome.fields == 2 and outcome.opened > 60 and outcome.named > 30 and outcome.writes > 20
+
+
+def test_forms_share_nothing_of_their_fields(app):
+    with app.test_request_context():
+        kind = forms.form_class(Company, ("name", "notes"))
+        first, second = kind(), kind()
+        first.name.label.field_id, first.name.flags.required = "elsewhere", False
+        first.name.validators.append(None)
+        first.name.render_kw["maxlength"] = 1
+        third = kind()
+    for one in (second, third):
+        assert one.name.label.field_id == "name" and one.name.flags.required
+        assert None not in one.name.validators and one.name.render_kw["maxlength"] > 1
+        assert one.name is not first.name and one.name.meta is one.meta
 
 
 def test_what_names_records_or_is_computed_with_is_not_to_be_hidden():

@@ -134,7 +134,7 @@ def _letting_go(session, body, departure):
     try:
         yield from body
     finally:
-        del session.info["reads all"]
+        session.info.pop("reads all", None)
         session.close()
         departure.over()
 

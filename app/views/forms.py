@@ -1,6 +1,7 @@
 """Forms from the model: a field for each column, by its type. Pages and API validate through the same."""
 
 import re
+from copy import copy
 from functools import cache
 
 from flask_babel import gettext, lazy_gettext
@@ -246,10 +247,10 @@ def named(row):
 
 
 class _Prepared(DefaultMeta):
-    """A field of a form is bound once; each form after that gets a copy, with what is its own."""
+    """A field of a form is bound once; each form gets a copy, with a label, flags, lists and dicts of its own."""
 
     def bind_field(self, form, unbound_field, options):
-        """The field for this form. Only those of records, whose fields hold nothing but plain lists and dicts."""
+        """The field for this form, by this way only for those of records (`_of_record`)."""
         if options["prefix"] or not hasattr(unbound_field, "of_record"):
             return super().bind_field(form, unbound_field, options)
         if unbound_field.of_record is None:
@@ -266,7 +267,7 @@ class _Prepared(DefaultMeta):
         mine.update(vars(made))
         for name in containers:
             mine[name] = mine[name].copy()
-        mine["flags"] = Flags()
+        mine["flags"], mine["label"] = Flags(), copy(made.label)
         vars(mine["flags"]).update(flags)
         mine["meta"], mine["_form"] = self, form
         return field
