@@ -82,11 +82,12 @@ def text_of(values, columns):
         words += fold(value).split()
         if one.info.get("format") == "phone" and (digits := digits_of(str(value))):
             words.append(digits)
-    return "".join(f"  {word}" for word in words)
+    return f"  {'  '.join(words)}" if words else ""
 
 
+@cache
 def searched_columns(model):
-    return [model.__table__.c[name] for name in model.__search__]
+    return tuple(model.__table__.c[name] for name in model.__search__)
 
 
 def words_of(text):
@@ -539,15 +540,15 @@ def _count_some(model, departments, most):
         return connection.scalar(select(func.count()).select_from(some), execution_options={DOOR: True})
 
 
-_samples = {}
 
 
 def _sample():
     """The sample of this process: taken again after some minutes."""
-    sample = _samples.get(db.engine.url)
+    kept = vars(db.engine)
+    sample = kept.get("sample")
     if sample is None or monotonic() - sample.taken_at > _Sample.GOOD_FOR:
         with db.engine.connect() as connection:
-            sample = _samples[db.engine.url] = _Sample(connection)
+            sample = kept["sample"] = _Sample(connection)
     return sample
 
 

@@ -135,7 +135,7 @@ def test_what_many_records_hold_is_found_along_the_entries_newest_first(session,
         for number in range(60)
     ]
     session.flush()
-    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     every = sorted((row.id for row in rows), reverse=True)
     two = sorted((row.id for row in rows if row.department_id in homes[:2]), reverse=True)
 
@@ -157,7 +157,7 @@ def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):
     mine = factories.make(session, "contact", last_name="Echo", department_id=here)
     factories.make(session, "contact", last_name="Echo", department_id=there)
     session.flush()
-    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     for few in (search.FEW, -1):
         monkeypatch.setattr(search, "FEW", few)
         assert search.found(session, Contact, "echo", departments=(here,), most=10) == [mine.id]
@@ -170,7 +170,7 @@ def test_fts5_is_told_of_departments_or_not_and_finds_the_same(session, monkeypa
     session.flush()
     monkeypatch.setattr(search, "FEW", -1)
     monkeypatch.setattr(search._Sample, "OF_A_MARK", of_a_mark)
-    monkeypatch.setitem(search._samples, db.engine.url, search._Sample(session.connection()))
+    monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     two = {row.id for row in rows if row.department_id in homes[:2]}
     assert set(search.found(session, Contact, "echo", departments=tuple(homes[:2]), most=10)) == two
 

@@ -1,7 +1,6 @@
 """Forms from the model: a field for each column, by its type. Pages and API validate through the same."""
 
 import re
-from copy import copy
 from functools import cache
 
 from flask_babel import gettext, lazy_gettext
@@ -18,7 +17,7 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
-from wtforms.fields.core import Flags
+from wtforms.fields.core import Flags, Label
 from wtforms.meta import DefaultMeta
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, StopValidation
 
@@ -267,7 +266,7 @@ class _Prepared(DefaultMeta):
         mine.update(vars(made))
         for name in containers:
             mine[name] = mine[name].copy()
-        mine["flags"], mine["label"] = Flags(), copy(made.label)
+        mine["flags"], mine["label"] = Flags(), Label(made.label.field_id, made.label.text)
         vars(mine["flags"]).update(flags)
         mine["meta"], mine["_form"] = self, form
         return field
@@ -291,8 +290,9 @@ class RecordForm(Form):
 
     def apply(self, row):
         """Put what was typed onto the row; links that were not shown stay as they are."""
+        columns = _names_of(type(row))
         for field in self.fields_shown():
-            if field.name not in row.__table__.c or getattr(field, "not_visible", False):
+            if field.name not in columns or getattr(field, "not_visible", False):
                 continue
             if getattr(row, field.name) != field.data:
                 setattr(row, field.name, field.data)
@@ -307,6 +307,11 @@ class RecordForm(Form):
             values = with_custom(row.custom, {field.custom.name: field.data for field in fields})
             if values != row.custom:
                 row.custom = values
+
+
+@cache
+def _names_of(model):
+    return frozenset(model.__table__.c.keys())
 
 
 @cache
