@@ -25,6 +25,7 @@ from psycopg.errors import error_from_result  # noqa: E402
 from psycopg.pq import ExecStatus, TransactionStatus  # noqa: E402
 from sqlalchemy import Connection, Engine, event  # noqa: E402
 from sqlalchemy.exc import DisconnectionError, OperationalError  # noqa: E402
+from sqlalchemy.orm import Mapper  # noqa: E402
 from sqlalchemy.orm import Session as AnySession  # noqa: E402
 from sqlalchemy.orm.attributes import PASSIVE_NO_INITIALIZE, instance_state  # noqa: E402
 from sqlalchemy.pool import Pool  # noqa: E402
@@ -110,6 +111,13 @@ def _say_what_was_left(session, _context):
 @event.listens_for(Session, "after_soft_rollback")
 def _drop_what_was_left(session, _previous):
     session.info.pop("last", None)
+
+
+@event.listens_for(Mapper, "after_configured")
+def _ids_stay():
+    """A record keeps its id for good: no flush need look for those who link to one that got another."""
+    for mapper in Model.registry.mappers:
+        mapper._dependency_processors.clear()
 
 
 def here():

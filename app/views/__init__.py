@@ -8,7 +8,7 @@ from flask_babel import get_locale, gettext
 from markupsafe import Markup
 
 from app.extensions import N_
-from app.views import assets, base, errors, marks, reading, templating
+from app.views import assets, base, errors, marks, reading, templating, wire
 from app.views.accounts import AccountView, ForgottenView, OwnAccountView
 from app.views.activities import ActivityView
 from app.views.api import CampaignApi, CompanyApi, ContactApi, DealApi, TicketApi
@@ -134,13 +134,13 @@ def install(app):
     app.jinja_env.filters.update(reading.FILTERS | marks.FILTERS)
     app.jinja_env.globals.update(marks.MARKS)
     app.context_processor(_shared)
-    app.after_request(assets.pack)
-    app.after_request(_headers)
+    app.after_request(wire.pack)
+    app.after_request(wire.last_words)
 
 
 def _shared():
     principal, lang = g.get("principal"), str(get_locale() or "en")
-    shared = {"principal": principal, "csrf_token": base.csrf_token, "lang": lang}
+    shared = {"principal": principal, "csrf_token": wire.csrf_token, "lang": lang}
     if principal is None:
         return shared
     site_map = _site_map(*menus(principal), request.path.split("/", 2)[1], lang)
@@ -223,50 +223,3 @@ def _site_map(menu, more, section, _lang):
     is_below = section == "settings" or any(entry.path.split("/")[1] == section for entry in more)
     rest = {"label": gettext("More"), "icon": "dots", "href": "/settings/", "active": is_below}
     return _component("navigation")(drawn, rest if more else None)
-
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-
-# What a page of the house never needs of the device. Signing in with a key (WebAuthn) stays allowed.
-PERMISSIONS_POLICY = ", ".join(
-    f"{what}=()"
-    for what in (
-        *("accelerometer", "autoplay", "browsing-topics", "camera"),
-        *(
-            "display-capture",
-            "encrypted-media",
-            "fullscreen",
-            "geolocation",
-            "gyroscope",
-            "hid",
-            "magnetometer",
-        ),
-        *("microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb"),
-        *("xr-spatial-tracking",),
-    )
-)
-TWO_YEARS = 2 * 365 * 24 * 3600  # seconds
-
-
-# What every answer says.
-HEADERS = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("X-Frame-Options", "DENY"),
-    ("Permissions-Policy", PERMISSIONS_POLICY),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-]
-
-
-def _headers(response):
-    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    response.headers.extend(HEADERS)
-    if current_app.config["SETTINGS"].is_https:
-        response.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
-    if request.endpoint != "static":
-        response.headers["Cache-Control"] = "no-store"
-    return response

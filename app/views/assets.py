@@ -104,25 +104,3 @@ def install(app):
     """Serve the static files; the endpoint keeps Flask's name for it."""
     assets = app.extensions["assets"] = Assets()
     app.add_url_rule("/static/<version>/<path:filename>", "static", assets.send)
-
-
-LEAST_PACKED = 1000
-
-
-def pack(response):
-    """Compress a page on its way out, if its reader can unpack it; files and streams go as they are.
-
-    A page that another site has the browser ask for carries no session (SameSite), so its size tells no secret of ours.
-    """
-    wanted = (
-        "gzip" in request.accept_encodings
-        and response.mimetype in ("text/html", "application/json")
-        and not response.direct_passthrough
-        and not response.is_streamed
-        and "Content-Encoding" not in response.headers
-    )
-    if wanted and len(body := response.get_data()) >= LEAST_PACKED:
-        response.set_data(gzip.compress(body, 4))
-        response.headers["Content-Encoding"] = "gzip"
-        response.vary.add("Accept-Encoding")
-    return response

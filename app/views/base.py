@@ -7,14 +7,11 @@ here: its list, form and show pages, its permission look-ups, its GET logout, it
 
 import functools
 import hashlib
-import json
 from datetime import datetime
-from time import monotonic
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from babel import Locale
 from flask import (
-    Request,
     abort,
     current_app,
     g,
@@ -26,30 +23,25 @@ from flask import (
     session,
     url_for,
 )
-from flask.json.provider import DefaultJSONProvider
-from flask.json.tag import TaggedJSONSerializer
-from flask.sessions import SecureCookieSessionInterface
 from flask_appbuilder import AppBuilder, BaseView, expose
 from flask_appbuilder.api import BaseApi
 from flask_appbuilder.security.api import SecurityApi as TokenApi
 from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_babel import gettext
 from flask_jwt_extended import get_current_user, verify_jwt_in_request
-from flask_wtf.csrf import generate_csrf, same_origin
-from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy.orm import scoped_session
-from werkzeug.datastructures import ImmutableMultiDict, LanguageAccept
-from werkzeug.formparser import FormDataParser
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import IntegerConverter
 
 from app import access, custom, filters, sessions, throttle
-from app.extensions import Session, csrf, db
+from app.extensions import Session, db
 from app.identity import api_keys
+from app.views import wire
+from app.views.wire import SAFE_METHODS
 
 __all__ = ["ApiView", "PageView", "TokenApi", "allows", "expose", "install"]
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Sign-in for programs carries no cookie, so nothing could be forged with it.
 CSRF_FREE = ("SecurityApi.login", "SecurityApi.refresh")
 # Where an answer goes that is no part of the page a script asked for: among the messages.
@@ -146,53 +138,6 @@ class RecordNumber(IntegerConverter):
         super().__init__(url_map, max=filters.LARGEST_ID)
 
 
-class Json(DefaultJSONProvider):
-    """JSON in and out; what is nested too deep, or holds half of a surrogate pair, is broken JSON like any other."""
-
-    def loads(self, text, **options):
-        try:
-            value = super().loads(text, **options)
-            self.dumps(value, ensure_ascii=False).encode()
-        except RecursionError:
-            raise ValueError("nested too deep") from None
-        return value
-
-
-class Forms(FormDataParser):
-    """What a browser sends, taken apart as Werkzeug does; of the twenty fields of a form, few hold what was encoded."""
-
-    def _parse_urlencoded(self, stream, mimetype, content_length, options):
-        pairs = []
-        for part in stream.read().decode().split("&"):
-            if part:
-                name, _, value = part.partition("=")
-                pairs.append(
-                    (
-                        _decoded(name) if "%" in name or "+" in name else name,
-                        _decoded(value) if "%" in value or "+" in value else value,
-                    )
-                )
-        return stream, self.cls(pairs), self.cls()
-
-
-def _decoded(text):
-    """What is no UTF-8 stays as it was sent."""
-    return unquote_to_bytes(text.replace("+", " ")).decode(errors="werkzeug.url_quote")
-
-
-class Sent(ImmutableMultiDict):
-    """What was sent; most of what a page looks for is not there, and need not be missed with an exception."""
-
-    def get(self, key, default=None, type=None):
-        return super().get(key, default, type) if key in self else default
-
-
-class Asked(Request):
-    """A request to us."""
-
-    form_data_parser_class, parameter_storage_class = Forms, Sent
-
-
 class Builder(AppBuilder):
     """FAB's registry without its stock pages: what is reachable is what `app/views` registers."""
 
@@ -213,12 +158,7 @@ def install(app):
     """Wire FAB, sign-in and CSRF into the app; call inside its context, before any view is added."""
     builder = Builder(security_manager_class=Accounts, update_perms=False)
     app.url_map.converters["int"] = RecordNumber
-    app.json = Json(app)
-    app.request_class = Asked
-    csrf.init_app(app)
-    app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # `_who_asks` checks, once it knows how the caller signed in
-    app.session_interface = Cookies()
-    app.jinja_env.globals["csrf_token"] = csrf_token
+    wire.install(app)
     builder.init_app(app, db.session)
     _leave_out_flask_login(app)
     app.before_request(_who_asks)
@@ -260,7 +200,7 @@ def _who_asks():
         _check_length(asked, here.principal)
         if asked.endpoint not in CSRF_FREE:
             _tie_to_the_session(token if here.login is not None else None)
-            _check_token(asked)
+            wire.check_token(asked)
     if here.principal is None:
         return None
     door, writes = "api" if asked.path.startswith("/api/") else "page", asked.method not in SAFE_METHODS
@@ -344,87 +284,6 @@ def _used(response):
 
 
 # --------------------------------------------------------------------------------------------- cookies
-
-
-class Texts(TaggedJSONSerializer):
-    """Flask's own session as JSON. It holds texts, and messages as pairs of texts: only what else might stand there
-    is looked through for what JSON cannot tell.
-    """
-
-    encode = json.JSONEncoder(separators=(",", ":")).encode
-
-    def dumps(self, value):
-        held = (text for held in value.values() for text in (_texts_of(held) if type(held) is list else (held,)))
-        return self.encode(value) if all(type(text) is str for text in held) else super().dumps(value)
-
-
-def _texts_of(messages):
-    return (text for message in messages for text in (message if type(message) in (list, tuple) else (message,)))
-
-
-class Cookies(SecureCookieSessionInterface):
-    """Flask's own session in its signed cookie; one that comes with page after page is not taken apart each time."""
-
-    serializer = Texts()
-    GOOD_FOR, MOST = 60, 4096  # seconds, sessions
-
-    def __init__(self):
-        self._signing, self._opened = {}, {}
-
-    def get_signing_serializer(self, app):
-        """Flask's, made once for each key."""
-        if app.secret_key not in self._signing:
-            self._signing[app.secret_key] = super().get_signing_serializer(app)
-        return self._signing[app.secret_key]
-
-    def open_session(self, app, request):
-        """What a genuine cookie holds; how old it may be is asked again after a minute."""
-        cookie, now = (app.secret_key, request.cookies.get(self.get_cookie_name(app), "")), monotonic()
-        read_at, held = self._opened.get(cookie, (-self.GOOD_FOR, None))
-        if now - read_at < self.GOOD_FOR:
-            return self.session_class(held)
-        found = super().open_session(app, request)
-        if found and all(type(value) is str for value in found.values()):  # what nobody can change in place
-            if len(self._opened) >= self.MOST:
-                self._opened.clear()
-            self._opened[cookie] = (now, dict(found))
-        return found
-
-
-def csrf_token():
-    """The token for the forms of this page: signed once a minute for a session, not for each page."""
-    kept = session.get("csrf_token")
-    return _signed(current_app.secret_key, kept, monotonic() // 60) if kept else generate_csrf()
-
-
-@functools.lru_cache(maxsize=4096)
-def _signed(secret, kept, _minute):
-    """As Flask-WTF signs it."""
-    return URLSafeTimedSerializer(secret, salt="wtf-csrf-token").dumps(kept)
-
-
-def _check_token(asked):
-    """A form holds the token of this session; what is wrong with another is for Flask-WTF to find and to say."""
-    if asked.method in SAFE_METHODS:
-        return
-    sent, kept = asked.form.get("csrf_token"), session.get("csrf_token")
-    is_ours = sent and kept and len(sent) < LONGEST_TOKEN and _unsigned(current_app.secret_key, sent) == kept
-    if is_ours and (not asked.is_secure or same_origin(asked.referrer or "", f"https://{asked.host}/")):
-        g.csrf_valid = True
-    else:
-        csrf.protect()
-
-
-LONGEST_TOKEN = 500  # characters; longer ones are not worth remembering
-
-
-@functools.lru_cache(maxsize=4096)
-def _unsigned(secret, token):
-    """What a token that we have signed says, or None; how old it is does not count."""
-    try:
-        return URLSafeTimedSerializer(secret, salt="wtf-csrf-token").loads(token)
-    except BadData:
-        return None
 
 
 SESSION_COOKIE, DEVICE_COOKIE = "foyer-session", "foyer-device"

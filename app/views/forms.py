@@ -19,6 +19,7 @@ from wtforms import (
 )
 from wtforms.fields.core import Flags, Label
 from wtforms.meta import DefaultMeta
+from wtforms.utils import unset_value
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, StopValidation
 
 from app import search
@@ -285,6 +286,14 @@ class RecordForm(Form):
 
     version = _of_record(HiddenField())
 
+    def process(self, formdata=None, obj=None, data=None, **more):
+        """WTForms', which looks for a filter of each field on the form, too: ours stand with their fields."""
+        formdata, data = self.meta.wrap_formdata(self, formdata), {**(data or {}), **more}
+        for name, field in self._fields.items():
+            stands = getattr(obj, name, unset_value)
+            field.process(formdata, data.get(name, unset_value) if stands is unset_value else stands)
+        self.post_process(formdata)
+
     def fields_shown(self):
         return [field for field in self if field.name != "version"]
 
@@ -422,7 +431,8 @@ def _range_words(least, most):
 
 def storable(_form, field):
     """What no database keeps (NUL, half of a surrogate pair) is refused here, not by the database."""
-    _obey(values.check_storable, field.data or "")
+    if field.data:
+        _obey(values.check_storable, field.data)
 
 
 def email(_form, field):

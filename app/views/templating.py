@@ -97,7 +97,7 @@ class Catalogues(Domain):
     """The catalogues of all languages; which one a request speaks is found out once, until it speaks another."""
 
     def get_translations(self):
-        found = super().get_translations()
+        found = self.cache.get((str(get_locale()), self.domain[0])) or super().get_translations()
         if _cv_app.get(None) is not None:
             # Babel forgets this attribute itself wherever the language changes: `force_locale`, `refresh`.
             g._flask_babel.babel_translations = found
