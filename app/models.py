@@ -903,7 +903,7 @@ class SearchEntry(Row):
     """The words by which a record is found, folded: lower case, no diacritics, Latin letters.
 
     Two blanks stand before each word, so that the start of a word makes trigrams of its own. On SQLite an FTS5 table
-    stands beside it, which `app/search.py` tells of every entry; on PostgreSQL a trigram index.
+    stands beside it, which `app/search.py` tells of every entry, and numbers it; on PostgreSQL a trigram index.
     """
 
     __tablename__ = "search_entry"

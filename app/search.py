@@ -10,6 +10,7 @@ from collections import Counter
 from functools import cache, lru_cache
 from itertools import islice
 from time import monotonic
+from zlib import crc32
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
@@ -122,10 +123,12 @@ def _by_row(model, patterns):
     return exists(access.vouched(select(1).where(this, entry.c.record_id == model.id, *holds)))
 
 
-def found(session, model, text, *, near=None, departments=None, most):
-    """The ids of at most so many records of `model` that hold the words, in no order, whoever may see them.
+def found(session, model, text, *, near=None, departments=None, after=None, is_upwards=False, most, first=None):
+    """(ids of records of `model` that hold the words, whoever may see them; whether those are the first in order).
 
-    `departments` as in `matching`. What is done with them goes through the rule of sight again.
+    `departments` as in `matching`. Where FTS5 yields them newest first, or oldest first, these are the `first` so many
+    behind the id `after`; else they are at most `most` of all of them, in no order. What is done with them goes through
+    the rule of sight again.
     """
     ways, is_sqlite, sample = _ways(text, near), db.engine.dialect.name == "sqlite", _sample()
     are_few = departments is not None and sample.are_few(model, departments)
@@ -136,16 +139,21 @@ def found(session, model, text, *, near=None, departments=None, most):
     shape = tuple(map(len, ways))
     like = () if is_sqlite else tuple(tuple(map(len, word)) for word in grams)
     places = None if within is None else len(within)
-    statement = _found(model.__tablename__, shape, db.engine.dialect.name, bool(query), places, like)
-    values = {**_values_of(ways), "most": most}
+    in_order = bool(query) and first is not None
+    statement = _found(
+        model.__tablename__, shape, db.engine.dialect.name, bool(query), places, like, in_order and (is_upwards,)
+    )
+    values = {**_values_of(ways), "most": first if in_order else most}
     values |= {"query": query} if query else {}
+    if in_order:
+        values |= _between(model.__tablename__, after, is_upwards)
     values |= {f"department_{number}": key for number, key in enumerate(within or ())}
     values |= _values_of_grams(grams) if like else {}
-    return session.connection().scalars(statement, values, execution_options={DOOR: True}).all()
+    return session.connection().scalars(statement, values, execution_options={DOOR: True}).all(), in_order
 
 
 @lru_cache(maxsize=512)
-def _found(entity, shape, _dialect, has_query, places, like):
+def _found(entity, shape, _dialect, has_query, places, like, order):
     """The statement of `found` for so many ways of each word, departments, and trigrams; kept, as it runs sooner."""
     entry = _ENTRY.alias()
     ids = select(entry.c.record_id).where(entry.c.entity == entity, *_all_held(entry, _named(shape)))
@@ -153,6 +161,10 @@ def _found(entity, shape, _dialect, has_query, places, like):
         fts = _FTS.alias()
         ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
         ids = ids.where(fts.c.search_fts.op("MATCH")(bindparam("query")))
+    if order:
+        low, high = (bindparam(name, type_=Integer) for name in ("low", "high"))
+        ids = ids.where(fts.c.rowid > low, fts.c.rowid < high)
+        ids = ids.order_by(fts.c.rowid.asc() if order[0] else fts.c.rowid.desc())
     named = [
         [
             [bindparam(f"gram_{place}_{way}_{number}") for number in range(many)]
@@ -165,6 +177,12 @@ def _found(entity, shape, _dialect, has_query, places, like):
         named = [bindparam(f"department_{number}", type_=Integer) for number in range(places)]
         ids = ids.where(entry.c.department_id.in_(named))
     return ids.limit(bindparam("most", type_=Integer))
+
+
+def _between(entity, after, is_upwards):
+    """The numbers between which the entries of a kind lie that come after this record: `low`, `high`."""
+    ends = {"low": number_of(entity, 0), "high": number_of(entity, _NO_ID)}
+    return ends if after is None else ends | {"low" if is_upwards else "high": number_of(entity, after)}
 
 
 def newest(model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
@@ -330,7 +348,8 @@ def near(session, text):
             continue
         like = select(SEARCH_WORDS.c.word).where(SEARCH_WORDS.c.variant.in_(spellings(word))).distinct()
         known = session.connection().scalars(like, execution_options={DOOR: True}).all()
-        close = [other for other in known if other != word and OSA.distance(word, other, score_cutoff=1) <= 1]
+        # What holds the word itself is found by it.
+        close = [one for one in known if word not in one and OSA.distance(word, one, score_cutoff=1) <= 1]
         found[word] = sorted(close, key=lambda other: (other[0] != word[0], other))[:NEAREST]
     return {word: ways for word, ways in found.items() if ways}
 
@@ -582,6 +601,21 @@ def entry_of(model, values, row=None):
     }
 
 
+def number_of(entity, record_id):
+    """The number of a record's entry on SQLite, which is its place: those of a kind lie together, as their ids go.
+
+    FTS5 goes along entries by their numbers. So it need not go along those of other kinds, and finds the newest first.
+    """
+    return (crc32(entity.encode()) & 0x3FFF_FFFF) << 32 | record_id
+
+
+def numbered(entries, dialect):
+    """These entries as this engine stores them."""
+    if dialect != "sqlite":
+        return entries
+    return [{"id": number_of(one["entity"], one["record_id"]), **one} for one in entries]
+
+
 def put(connection, entries, *, new=False, words=None):
     """Write these entries, in place of those there were unless all their records are `new`.
 
@@ -600,7 +634,7 @@ def put(connection, entries, *, new=False, words=None):
         for entity, ids in keys.items():
             before[entity] = _tell_fts(connection, entity, ids, search_fts="delete")
     into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
-    connection.execute(into, entries, execution_options={DOOR: True})
+    connection.execute(into, numbered(entries, connection.dialect.name), execution_options={DOOR: True})
     for entity, ids in keys.items():
         if len(before.get(entity, ())) < len(ids):
             _tell_fts(connection, entity, ids)
@@ -611,11 +645,12 @@ def put(connection, entries, *, new=False, words=None):
 
 def _put_one_in_place(connection, entry):
     """What a save writes: FTS5 reads for itself which text it is to forget, while that still stands in the entry."""
-    told = {"of_entity": entry["entity"], "of_record": entry["record_id"], "indexed": _as_indexed(entry)}
+    (entry,) = numbered([entry], "sqlite")
+    told = {"number": entry["id"], "indexed": _as_indexed(entry)}
     had_one = connection.execute(_ANOTHER_TEXT, told, execution_options={DOOR: True}).rowcount
     connection.execute(_into_place("sqlite"), entry, execution_options={DOOR: True})
     if not had_one:
-        _tell_fts(connection, entry["entity"], [entry["record_id"]])
+        _into_fts(connection, [(entry["id"], entry)])
 
 
 @cache
@@ -643,9 +678,7 @@ _THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindpar
 _TAKEN = delete(_ENTRY).where(*_THESE)
 _AS_THEY_STAND = select(_ENTRY.c.id, _ENTRY.c.record_id, _ENTRY.c.department_id, _ENTRY.c.text).where(*_THESE)
 _INTO_FTS = insert(_FTS)
-_THIS_ONE = (_ENTRY.c.entity == bindparam("of_entity"), _ENTRY.c.record_id == bindparam("of_record"))
-_ANOTHER_TEXT = update(_FTS).where(_FTS.c.rowid == select(_ENTRY.c.id).where(*_THIS_ONE).scalar_subquery())
-_ANOTHER_TEXT = _ANOTHER_TEXT.values(text=bindparam("indexed"))
+_ANOTHER_TEXT = update(_FTS).where(_FTS.c.rowid == bindparam("number")).values(text=bindparam("indexed"))
 
 
 def _tell_fts(connection, entity, ids, **command):
@@ -710,11 +743,18 @@ def rebuild(session, step=lambda entity, how_many: None, *, chunk=2000):
             entries = [
                 entry_of(model, dict(row)) for row in rows
             ]  # a RowMapping knows "department_id" as an id
-            connection.execute(insert(_ENTRY), entries, execution_options=options)
+            connection.execute(
+                insert(_ENTRY), numbered(entries, connection.dialect.name), execution_options=options
+            )
             learn(connection, words_in(entries))
             last = rows[-1]["id"]
             step(name, len(rows))
-    _command_fts(connection, "rebuild")
+    read_anew(session)
+
+
+def read_anew(session):
+    """Have FTS5 read all entries once more, after they were changed behind its back; PostgreSQL sees for itself."""
+    _command_fts(session.connection(), "rebuild")
 
 
 SEGMENTS = 12  # parts of FTS5's index that a search may have to go through

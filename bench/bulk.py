@@ -11,6 +11,8 @@ def into(engine, name):
 
 
 class _Sqlite:
+    dialect = "sqlite"
+
     def __init__(self, name):
         self.connection = sqlite3.connect(home.folder() / f"{name}.db", isolation_level=None)
 
@@ -53,6 +55,8 @@ class _Sqlite:
 
 
 class _Postgresql:
+    dialect = "postgresql"
+
     def __init__(self, name):
         self.opening = home.postgresql(name, autocommit=True)
 

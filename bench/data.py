@@ -456,7 +456,7 @@ def _write(load, firm, sizes):
             load.rows(ChangeSet.__tablename__, SET_COLUMNS, sets)
             changes = (_change(model, row, next_set + place // SET_OF) for place, row in enumerate(batch))
             load.rows(Change.__tablename__, CHANGE_COLUMNS, changes)
-            entries = [search.entry_of(model, row) for row in batch]
+            entries = search.numbered([search.entry_of(model, row) for row in batch], load.dialect)
             load.rows(SearchEntry.__tablename__, tuple(entries[0]), (tuple(one.values()) for one in entries))
             next_set += len(first_rows)
             known.update(word for one in entries for word in one["text"].split() if word.isalpha())

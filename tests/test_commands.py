@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 
 import pytest
 
+from app import search
 from app.commands import check
 from config import BASE
 from tests.databases import on_both_engines, without_accounts, without_tables
@@ -163,6 +164,21 @@ def test_check_run_as_a_verb_says_so_by_its_exit_code(operator, shell, database)
     mended = operator("check", "--mend")
     assert mended.returncode == 0
     assert re.search(r"ok   Every record is found by its words\. \(\d+ mended\)", mended.stdout)
+
+
+def test_mended_entries_are_found_and_stand_in_their_places(operator, shell, database):
+    assert operator("check").returncode == 0
+    with database.raw() as raw:
+        raw.execute("UPDATE search_entry SET text = '  elsewhere', id = id + 7000000 WHERE entity = 'department'")
+    assert "FAIL Every record is found by its words." in shell("check").stdout
+    assert operator("check", "--mend").returncode == 0
+    with database.raw() as raw:
+        entries = raw.execute("SELECT id, record_id FROM search_entry WHERE entity = 'department'").fetchall()
+        assert entries == [(search.number_of("department", key), key) for _, key in entries]
+        (text,) = raw.execute("SELECT text FROM search_entry WHERE id = ?", entries[0][:1]).fetchone()
+        like = "SELECT rowid FROM search_fts WHERE search_fts MATCH ?"
+        assert entries[0][:1] in raw.execute(like, (f'"{text[2:5]}"',)).fetchall()
+        assert raw.execute(like, ('"sew"',)).fetchall() == []  # of "elsewhere"
 
 
 @without_tables

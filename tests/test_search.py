@@ -6,7 +6,7 @@ from sqlalchemy import select
 from app import search
 from app.access import DOOR
 from app.extensions import db
-from app.models import Company, Contact, Product, SearchEntry
+from app.models import ENTITIES, Company, Contact, Product, SearchEntry
 from tests import factories
 from tests.databases import on_both_engines
 
@@ -160,7 +160,7 @@ def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):
     monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     for few in (search.FEW, -1):
         monkeypatch.setattr(search, "FEW", few)
-        assert search.found(session, Contact, "echo", departments=(here,), most=10) == [mine.id]
+        assert search.found(session, Contact, "echo", departments=(here,), most=10) == ([mine.id], False)
 
 
 @pytest.mark.parametrize("of_a_mark", [0, 10**9])
@@ -172,7 +172,7 @@ def test_fts5_is_told_of_departments_or_not_and_finds_the_same(session, monkeypa
     monkeypatch.setattr(search._Sample, "OF_A_MARK", of_a_mark)
     monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     two = {row.id for row in rows if row.department_id in homes[:2]}
-    assert set(search.found(session, Contact, "echo", departments=tuple(homes[:2]), most=10)) == two
+    assert set(search.found(session, Contact, "echo", departments=tuple(homes[:2]), most=10)[0]) == two
 
 
 def test_the_parts_of_the_index_are_gathered_and_nothing_is_lost(people, monkeypatch):
@@ -190,3 +190,47 @@ def test_the_parts_of_the_index_are_gathered_and_nothing_is_lost(people, monkeyp
         people.commit()
     assert not search.is_scattered(people) and times < 20
     assert found(people, "muller") == found_before and len(found_before) == 21
+
+
+def test_fts5_finds_the_newest_first_and_goes_on_behind_them(session, monkeypatch):
+    homes = [factories.department(session, name).id for name in ("Sales", "Support", "Finance")]
+    rows = [factories.make(session, "contact", last_name="Echo", department_id=homes[n % 3]) for n in range(12)]
+    for name in ("Echo one", "Echo two"):  # of another kind, by the same word
+        factories.make(session, "company", name=name)
+    session.flush()
+    monkeypatch.setattr(search, "FEW", -1)
+    monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    downwards = sorted((row.id for row in rows), reverse=True)
+
+    def asked(**how):
+        return search.found(session, Contact, "echo", **{"most": 100, "first": 5} | how)
+
+    if not is_sqlite:  # its index knows no order: all, or so many of them
+        found, in_order = asked()
+        assert sorted(found, reverse=True) == downwards and not in_order
+        assert len(asked(most=4)[0]) == 4
+        return
+    assert asked() == (downwards[:5], True)
+    assert asked(after=downwards[4]) == (downwards[5:10], True)
+    assert asked(is_upwards=True) == (downwards[:-6:-1], True)
+    assert asked(is_upwards=True, after=downwards[5]) == (downwards[4::-1], True)
+    two = [row for row in downwards if (row - downwards[-1]) % 3 < 2]
+    assert asked(departments=tuple(homes[:2])) == (two[:5], True)
+
+
+def test_an_entry_stands_in_its_place_whoever_wrote_it(people):
+    """On SQLite; after an edit, a deletion taken back, and an index made anew."""
+    row = people.scalars(select(Contact).where(Contact.last_name == "Müller")).one()
+    row.last_name = "Schmidt"
+    people.flush()
+    if db.engine.dialect.name == "sqlite":
+        for made_anew in (False, True):
+            if made_anew:
+                search.rebuild(people)
+            entries = people.scalars(select(SearchEntry)).all()
+            assert entries and all(one.id == search.number_of(one.entity, one.record_id) for one in entries)
+            people.expunge_all()
+    kinds = {search.number_of(name, 0) for name, model in ENTITIES.items() if model.__search__}
+    assert len(kinds) == sum(bool(model.__search__) for model in ENTITIES.values())
+    assert max(kinds) + search._NO_ID < 2**63

@@ -248,13 +248,13 @@ def _wrong_entries():
             if not model.__search__:
                 continue
             pairs = (
-                select(model, SearchEntry.text)
+                select(model, SearchEntry.text, SearchEntry.id)
                 .outerjoin(SearchEntry, (SearchEntry.entity == entity) & (SearchEntry.record_id == model.id))
                 .execution_options(yield_per=AT_ONCE)
             )
-            for row, words in session.execute(pairs):
-                entry = search.entry_for(row)
-                if entry["text"] != words:
+            for row, words, number in session.execute(pairs):
+                (entry,) = search.numbered([search.entry_for(row)], db.engine.dialect.name)
+                if entry["text"] != words or entry.get("id", number) != number:
                     yield entity, row.id, entry
 
 
@@ -286,12 +286,15 @@ def _without_row():
 def _mend_entries():
     wrong = list(_wrong_entries())
     with access.system_session("search entries anew", door="command") as session:
-        for entity, key, entry in wrong:
+        for entity, key, _ in wrong:
             session.execute(
                 delete(SearchEntry).where(SearchEntry.entity == entity, SearchEntry.record_id == key)
             )
-            session.execute(insert(SearchEntry), entry)
         orphans = session.execute(delete(SearchEntry).where(_without_row())).rowcount
+        if wrong:
+            session.execute(insert(SearchEntry), [entry for _, _, entry in wrong])
+        if wrong or orphans:
+            search.read_anew(session)
     return len(wrong) + orphans
 
 

@@ -48,6 +48,7 @@ COUNT_UP_TO = 10_000  # of a list that nothing is asked of
 # The same where each costs more than a step along an index: for filters and searches, and where the rule of sight has
 # more to ask than the department. So many are also fetched and sorted without further thought.
 FOUND_UP_TO = 1_000
+SEARCHED_UP_TO = 100  # and of a search in its own order, which goes no further along the index than it must
 STILL_MORE = 60  # seconds for which more than COUNT_UP_TO rows are taken to be more still
 STEPS, STEPS_BY_ID = 5_000, 20_000  # how far a walk tests rows before all matches are sorted after all
 LONGEST_SEARCH = 200
@@ -316,6 +317,8 @@ def _count_all(model, most, apart=None):
 
 def most_counted(model, query):
     """How far the rows of an answer are counted."""
+    if _is_search_in_order(model, query):
+        return SEARCHED_UP_TO
     is_plain = not query.asks_something and access.reach(query.asker.principal, model).is_exact
     return COUNT_UP_TO if is_plain else FOUND_UP_TO
 
@@ -347,7 +350,7 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     reach = access.reach(query.asker.principal, model)
     if reach.departments == () and reach.shared is None:
         return Page([], False, 0, query)
-    if _is_search_alone(model, query) and query.column == "id":
+    if _is_search_in_order(model, query):
         rows = _soon_found(session, model, query, reach, what)
         if rows is not None:
             total = session.scalar(count(model, query, exactly=True)) if exactly else None
@@ -361,8 +364,8 @@ def fetch(session, model, query, *what, options=(), exactly=False):
         rows = _walk(session, model, query, what, border)
         if border is not None and len(rows) <= query.size:  # not soon enough after all
             rows = _rows(session, model, what, _sorted(session, model, query, None)[0])
-        if query.after is None and len(rows) <= query.size:
-            total = len(rows)
+    if query.after is None and len(rows) <= query.size:
+        total = len(rows)
     if total is None or (exactly and total > most_counted(model, query)):
         total = _total(session, model, query, exactly)
     return Page(rows[: query.size], len(rows) > query.size, total, query)
@@ -441,25 +444,37 @@ def _shared_tested(model, reach, test):
 
 def _few(session, model, query):
     """(the query as it was meant, ids of the page or None when too many match, how many do)."""
-    most = most_counted(model, query)
-    if _is_search_alone(model, query) and query.column == "id":
-        found = _found(session, model, query, most)
-        ids, total = _in_order(query, found), len(found)
+    if _is_search_in_order(model, query):
+        ids, total = _first_found(session, model, query)
     else:
-        query, ids, total = _counted(session, model, query, most)
+        query, ids, total = _counted(session, model, query, FOUND_UP_TO)
     if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
         return _few(session, model, meant)
-    return query, (ids if total <= most else None), total
+    return query, ids, total
 
 
-def _found(session, model, query, most):
-    """The ids of what the index finds, at most one more than `most`."""
+def _first_found(session, model, query):
+    """(ids of the page or None when the index finds too many, how many it finds) of a search in its own order."""
+    most = most_counted(model, query)
+    first = max(most, query.size) + 1
+    found, in_order = _found(session, model, query, first=first)
+    if len(found) >= first and in_order and query.after is not None:
+        ids, _ = _found(session, model, query, first=query.size + 1, after=query.after[1])
+    else:
+        ids = found if in_order or len(found) <= FOUND_UP_TO else None
+    return None if ids is None else _in_order(query, ids), min(len(found), most + 1)
+
+
+def _found(session, model, query, **how):
+    """(ids of what the index finds, whether those are the first in order), as in `search.found`."""
     reach = access.reach(query.asker.principal, model)
-    how = {"near": dict(query.near), "departments": reach.departments, "most": most + 1}
-    found = search.found(session, model, query.words, **how) if reach.departments != () else []
-    if reach.shared is not None and len(found) <= most:
-        found = list({*found, *_shared_found(session, model, query, reach, most + 1)})
-    return found
+    how |= {"near": dict(query.near), "departments": reach.departments, "is_upwards": not query.is_downwards}
+    found, in_order = [], False
+    if reach.departments != ():
+        found, in_order = search.found(session, model, query.words, most=FOUND_UP_TO + 1, **how)
+    if reach.shared is not None and (in_order or len(found) <= FOUND_UP_TO):
+        found = list({*found, *_shared_found(session, model, query, reach, FOUND_UP_TO + 1)})
+    return found, in_order
 
 
 def _in_order(query, ids):
@@ -475,18 +490,23 @@ def _counted(session, model, query, most):
     """The same as `_few` where the filters, or the order, have to be asked of the rows."""
     ids, total = [], None
     if query.words and not _is_search_alone(model, query):
-        hits = len(_found(session, model, query, most))
+        hits = len(_found(session, model, query)[0])
         query, total = replace(query, is_common=hits > most), (None if hits else 0)
     if not query.words or query.is_common:
         total = session.scalar(count(model, query))
     if total is None or 0 < total <= most:
         ids, total = _sorted(session, model, query, most)
-    return query, ids, total
+    return query, (ids if total <= most else None), total
 
 
 def _is_search_alone(model, query):
     """Whether everything that the index finds is seen and wanted: then one statement finds, counts and orders it."""
     return bool(query.words) and query.tree is None and access.reach(query.asker.principal, model).is_exact
+
+
+def _is_search_in_order(model, query):
+    """The same, and in the order that the index of words knows."""
+    return query.column == "id" and _is_search_alone(model, query)
 
 
 def _border(session, model, query):
