@@ -31,10 +31,10 @@ def include_name(name, kind, parents):
     return not (kind == "table" and name.startswith(("search_fts", "huey_", "foyer_")))
 
 
-def include_object(item, _name, kind, _reflected, _compared_to):
-    """An index of PostgreSQL's own kind is not missed on SQLite."""
-    is_gin = kind == "index" and item.dialect_options["postgresql"].get("using") == "gin"
-    return not is_gin or context.get_context().dialect.name == "postgresql"
+def include_object(item, _name, _kind, _reflected, _compared_to):
+    """What is meant for one engine is not missed on the other."""
+    meant_for = getattr(item, "_ddl_if", None)
+    return meant_for is None or meant_for.dialect == context.get_context().dialect.name
 
 
 def configure(**how):

@@ -77,16 +77,28 @@ def name_of(values):
 
 def link_by_name(target, values, principal=None):
     """A record given by its `name_columns` as a cell, like `link_to`, as `principal` reads it: else who asks."""
-    name, entity = name_of(values), target.__tablename__
-    if entity == "staff":
-        initials = "".join(part[0] for part in name.split()[:2]).upper()
-        return {"kind": "person", "label": name, "initials": initials}
-    if entity == "stage":
-        return {"kind": "badge", "label": name, "color": COLORS.get(values["outcome"])}
-    base = PATHS.get(entity)
-    may_see = base and (principal or g.principal).may("see", entity)
-    href = f"{base}/{values['id']}" if may_see else None
-    return {"kind": "link", "label": name, "href": href}
+    return linker(target, list(values), principal or g.principal)(list(values.values()))
+
+
+def linker(target, names, principal):
+    """The function from the values of these `name_columns`, the id first, to the cell that links there."""
+    entity = target.__tablename__
+    named = [place for place, name in enumerate(names) if name not in ("id", "outcome")]
+    base = PATHS.get(entity) if principal.may("see", entity) else None
+
+    def tell(values):
+        key = values[0]
+        if key is None:
+            return HIDDEN
+        name = " ".join([values[place] for place in named if values[place]]) or f"#{key}"
+        if entity == "staff":
+            initials = "".join(part[0] for part in name.split()[:2]).upper()
+            return {"kind": "person", "label": name, "initials": initials}
+        if entity == "stage":
+            return {"kind": "badge", "label": name, "color": COLORS.get(values[names.index("outcome")])}
+        return {"kind": "link", "label": name, "href": f"{base}/{key}" if base else None}
+
+    return tell
 
 
 HIDDEN = {"kind": "hidden"}
@@ -114,6 +126,8 @@ def teller(column):
     """The function from (value, currency) to the cell of this column: its kind is looked at once."""
     if isinstance(column.type, Boolean):
         return lambda value, _currency=None: {"kind": "check", "on": bool(value)}
+    if kind := _CALLED.get(column.info.get("format")):
+        return lambda value, _currency=None: {"kind": kind, "label": value} if value else None
     tell = _telling(column.info, column.type)
     if tell is None:
         return lambda value, _currency=None: None if value == "" else value
@@ -122,7 +136,11 @@ def teller(column):
 
 def is_plain(column):
     """Whether a value of this column is its own cell."""
-    return not isinstance(column.type, Boolean) and _telling(column.info, column.type) is None
+    is_called = column.info.get("format") in _CALLED
+    return not is_called and not isinstance(column.type, Boolean) and _telling(column.info, column.type) is None
+
+
+_CALLED = {"email": "mail", "phone": "tel"}  # what is written or spoken to by a click
 
 
 def _telling(info, kind):
@@ -147,10 +165,7 @@ def _telling(info, kind):
     ):
         if isinstance(kind, of_kind):
             return lambda value, _currency, name=name, write=write: {"kind": name, "label": write(value)}
-    if (format_ := info.get("format")) in ("email", "phone"):
-        name = {"email": "mail", "phone": "tel"}[format_]
-        return lambda value, _currency: {"kind": name, "label": value}
-    if format_ == "web":
+    if info.get("format") == "web":
         return _web
     return None
 

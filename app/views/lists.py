@@ -241,17 +241,10 @@ def _tellers(model, names, principal):
 def _teller(model, name, principal):
     column, value_of = model.__table__.c[name], attrgetter(name)
     if _names_inline(model, name):
-        target = cells.target_of(column)
-        keys = [one.key for one in cells.name_columns(target)]
-        names = [f"{name}__{key}" for key in keys]
-
-        def link(row):
-            if value_of(row) is None:
-                return None
-            values = dict(zip(keys, [getattr(row, one) for one in names], strict=True))
-            return cells.HIDDEN if values["id"] is None else cells.link_by_name(target, values, principal)
-
-        return link
+        keys = [one.key for one in cells.name_columns(cells.target_of(column))]
+        values_of = attrgetter(*(f"{name}__{key}" for key in keys))
+        tell = cells.linker(cells.target_of(column), keys, principal)
+        return lambda row: None if value_of(row) is None else tell(values_of(row))
     if cells.is_plain(column):
         return value_of
     tell = cells.teller(column)

@@ -1,4 +1,7 @@
-"""On SQLite an entry's number is its place: its kind, then the id of its record. FTS5 goes along entries by number."""
+"""On SQLite an entry's number is its place: its kind, then the id of its record. FTS5 goes along entries by number.
+
+And the index of a department's entries holds their text: to look through them, the table need not be asked for each.
+"""
 
 from zlib import crc32
 
@@ -20,7 +23,14 @@ def upgrade():
         first = (crc32(entity.encode()) & 0x3FFF_FFFF) << 32
         op.get_bind().execute(move, {"first": first, "entity": entity})
     op.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
+    op.drop_index("ix_search_entry_within", "search_entry")
+    op.create_index("ix_search_entry_held", "search_entry", ["entity", "department_id", "record_id", "text"])
+    op.execute("ANALYZE search_entry")
 
 
 def downgrade():
-    """Nothing: to an older Foyer one number is as good as another."""
+    """The numbers stay: to an older Foyer one is as good as another."""
+    if op.get_bind().dialect.name != "sqlite":
+        return
+    op.drop_index("ix_search_entry_held", "search_entry")
+    op.create_index("ix_search_entry_within", "search_entry", ["entity", "department_id", "record_id"])
