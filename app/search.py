@@ -49,6 +49,8 @@ FEW_OF_FTS5 = 5  # … and a fifth as many without FTS5, which is told of depart
 STEPS = 5_000  # how far a walk along the entries goes, or twice that where the sample was too hopeful
 NEAREST = 8  # words that a misspelt one may mean
 _NO_ID = 2**31 - 1  # no record has such a number
+_OF_DEPARTMENT = 6  # bits of an entry's number on SQLite
+_DEPARTMENTS = 2**_OF_DEPARTMENT - 1
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
 
 _ENTRY = SearchEntry.__table__
@@ -133,9 +135,8 @@ def found(session, model, text, *, near=None, departments=None, after=None, is_u
     ways, is_sqlite, sample = _ways(text, near), db.engine.dialect.name == "sqlite", _sample()
     are_few = departments is not None and sample.are_few(model, departments)
     grams = () if are_few else _asked(ways, sample)
-    has_marks = is_sqlite and departments is not None and not are_few and sample.marks_spare(departments, grams)
-    query = _fts_query(grams, departments if has_marks else None) if is_sqlite and not are_few else ""
-    within = None if departments is None or has_marks else sorted(departments)
+    query = _fts_query(grams) if is_sqlite and not are_few else ""
+    within = None if departments is None else sorted(departments)
     shape = tuple(map(len, ways))
     like = () if is_sqlite else tuple(tuple(map(len, word)) for word in grams)
     places = None if within is None else len(within)
@@ -147,6 +148,7 @@ def found(session, model, text, *, near=None, departments=None, after=None, is_u
     values = {**_values_of(ways), "most": first if in_order else most}
     if query:
         values |= {"query": query, **_between(model.__tablename__, after, is_upwards)}
+        values |= {f"end_{number}": key & _DEPARTMENTS for number, key in enumerate(within or ())}
     values |= {f"department_{number}": key for number, key in enumerate(within or ())}
     values |= _values_of_grams(grams) if like else {}
     return session.connection().scalars(statement, values, execution_options={DOOR: True}).all(), in_order
@@ -178,13 +180,17 @@ def _found(entity, shape, _dialect, has_query, places, like, order):
     if places is not None:
         named = [bindparam(f"department_{number}", type_=Integer) for number in range(places)]
         ids = ids.where(entry.c.department_id.in_(named))
+        if has_query:
+            ends = [bindparam(f"end_{number}", type_=Integer) for number in range(places)]
+            ids = ids.where(fts.c.rowid.op("&")(_DEPARTMENTS).in_(ends))
     return ids.limit(bindparam("most", type_=Integer))
 
 
 def _between(entity, after, is_upwards):
     """The numbers between which the entries of a kind lie that come after this record: `low`, `high`."""
-    ends = {"low": number_of(entity, 0), "high": number_of(entity, _NO_ID)}
-    return ends if after is None else ends | {"low" if is_upwards else "high": number_of(entity, after)}
+    first = after if after is not None and is_upwards else 0
+    end = after if after is not None and not is_upwards else _NO_ID
+    return {"low": number_of(entity, first, _DEPARTMENTS), "high": number_of(entity, end, 0)}
 
 
 def newest(model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
@@ -202,7 +208,7 @@ def newest(model, text, *, near=None, departments=None, after=None, is_upwards=F
     entity, dialect = model.__tablename__, db.engine.dialect.name
     many = None if departments is None else len(departments)
     if many is None and dialect == "sqlite":
-        low, high = number_of(entity, low), number_of(entity, high)
+        low, high = number_of(entity, low, _DEPARTMENTS), number_of(entity, high, 0)
     values = {**_values_of(ways), "low": low, "high": high, "most": most}
     values |= {f"department_{number}": key for number, key in enumerate(departments or ())}
     return _walk(entity, tuple(map(len, ways)), many, is_upwards, dialect), values
@@ -273,14 +279,19 @@ def _ids(model, text, near, departments, most):
     holds = _all_held(entry, _patterns(ways))
     ids = select(entry.c.record_id).where(entry.c.entity == model.__tablename__, *holds)
     if db.engine.dialect.name == "sqlite":
-        if query := _fts_query(_asked(ways), departments):
-            fts = _FTS.alias()
+        if query := _fts_query(_asked(ways)):
+            fts, ends = _FTS.alias(), _between(model.__tablename__, None, False)
             ids = ids.join_from(fts, entry, entry.c.id == fts.c.rowid)
             ids = ids.where(fts.c.search_fts.op("MATCH")(query))
-        return access.vouched(ids if most is None else ids.limit(most))
-    ids = ids.where(
-        *_all_like(entry, [[[f"%{gram}%" for gram in way] for way in word] for word in _asked(ways)])
-    )
+            ids = ids.where(fts.c.rowid > ends["low"], fts.c.rowid < ends["high"])
+            if departments is not None:
+                ids = ids.where(
+                    fts.c.rowid.op("&")(_DEPARTMENTS).in_({key & _DEPARTMENTS for key in departments})
+                )
+    else:
+        ids = ids.where(
+            *_all_like(entry, [[[f"%{gram}%" for gram in way] for way in word] for word in _asked(ways)])
+        )
     if departments is not None:
         ids = ids.where(entry.c.department_id.in_(sorted(departments)))
     return access.vouched(ids if most is None else ids.limit(most))
@@ -448,15 +459,13 @@ def _trigrams(word):
     return {gram for gram in grams if gram.strip().isalnum() and gram.isascii()}
 
 
-def _fts_query(grams, departments):
-    """What FTS5 is asked: these trigrams of every word, within the marks of the departments."""
+def _fts_query(grams):
+    """What FTS5 is asked: these trigrams of every word."""
     parts = []
     for ways in grams:
         alternatives = [" AND ".join(map(_quoted, asked)) for asked in ways]
         if all(alternatives):
             parts.append("(" + " OR ".join(f"({one})" for one in alternatives) + ")")
-    if departments is not None and parts:
-        parts.append("(" + " OR ".join(_quoted(_mark(one)) for one in sorted(departments)) + ")")
     return " AND ".join(parts)
 
 
@@ -470,21 +479,16 @@ class _Sample:
     GOOD_FOR = 300  # seconds
     ENOUGH = 50  # entries to judge by
     RARE = 5  # of a kind, so many in the sample may stand for a few hundred or for thousands
-    OF_A_MARK = 75  # entries that FTS5 goes along while one candidate's text is looked at
 
     def __init__(self, connection):
         self.taken_at, self._known = monotonic(), {}
         self._few = {}
         self.entries, self.newest = {}, {}  # of each kind (department, text), and the largest id of a record
         self._stands_for = {}  # entries, each of those looked at
-        self._grams = {}  # of each kind, trigram -> the texts that hold it, by their place among its entries
+        self.often = Counter()  # trigram -> about how many entries hold it
         for entity, model in ENTITIES.items():
             if model.__search__:
                 self._look_at(connection, entity)
-        self.often = Counter()  # trigram -> about how many entries hold it
-        for entity, grams in self._grams.items():
-            for gram, places in grams.items():
-                self.often[gram] += len(places) * self._stands_for[entity]
 
     def _look_at(self, connection, entity):
         this, keys = _ENTRY.c.entity == entity, _ENTRY.c.record_id
@@ -495,14 +499,14 @@ class _Sample:
             return
         step = max(self.OF_EACH, (last - first) // self.SPOTS + 1)
         self.newest[entity], self._stands_for[entity] = last, step / self.OF_EACH
-        entries, grams = self.entries.setdefault(entity, []), self._grams.setdefault(entity, {})
+        entries = self.entries.setdefault(entity, [])
         for start in range(first, last + 1, step):
             some = select(_ENTRY.c.department_id, _ENTRY.c.text).where(this, keys >= start, keys < start + step)
             some = some.order_by(keys).limit(self.OF_EACH)
             entries += connection.execute(some, execution_options={DOOR: True}).all()
-        for place, (_, text) in enumerate(entries):
-            for start in range(len(text) - 2):
-                grams.setdefault(text[start : start + 3], set()).add(place)
+        for _, text in entries:
+            for gram in {text[start : start + 3] for start in range(len(text) - 2)}:
+                self.often[gram] += self._stands_for[entity]
 
     def texts(self, model, departments):
         """The texts of the entries of a model, in these departments."""
@@ -521,30 +525,6 @@ class _Sample:
             is_rare = len(self.texts(model, departments)) <= self.RARE
             self._few[model, departments] = is_rare and _count_some(model, departments, few + 1) <= few
         return self._few[model, departments]
-
-    def marks_spare(self, departments, grams):
-        """Whether it is shorter to have FTS5 go along all entries of these departments, too, than to look at the
-        candidates of everybody.
-        """
-        if departments not in self._known:
-            self._known[departments] = sum(
-                self._stands_for[entity] * sum(key in departments for key, _ in entries)
-                for entity, entries in self.entries.items()
-            )
-        least = max(self._stands_for.values(), default=0) / 4  # what is met nowhere here is not quite unknown
-        return self._known[departments] < self.OF_A_MARK * max(least, self._candidates(grams))
-
-    def _candidates(self, grams):
-        """About how many entries hold, of each word, what is asked for of one of its ways."""
-        many = 0
-        for entity, held in self._grams.items():
-            places = [
-                set().union(*(set.intersection(*(held.get(gram, set()) for gram in way)) for way in ways if way))
-                for ways in grams
-                if all(ways)
-            ]
-            many += self._stands_for[entity] * (len(set.intersection(*places)) if places else 0)
-        return many
 
     def window(self, model, departments, patterns, most):
         """How many ids of records a walk reaches through; None when it would not meet so many that hold the words."""
@@ -582,11 +562,6 @@ def _quoted(text):
     return '"' + text.replace('"', '""') + '"'
 
 
-def _mark(department_id):
-    """A department as three letters that no text holds; migration 0002 writes the same before each entry."""
-    return chr(57344) + chr(57344 + (department_id >> 12)) + chr(57344 + (department_id & 4095))
-
-
 # --------------------------------------------------------------------------------------------- keeping it up
 
 
@@ -608,19 +583,23 @@ def entry_of(model, values, row=None):
     }
 
 
-def number_of(entity, record_id):
-    """The number of a record's entry on SQLite, which is its place: those of a kind lie together, as their ids go.
+def number_of(entity, record_id, department_id):
+    """The number of a record's entry on SQLite, which is its place: its kind, its id, the end of its department's.
 
-    FTS5 goes along entries by their numbers. So it need not go along those of other kinds, and finds the newest first.
+    FTS5 goes along entries by their numbers. So it passes by those of other kinds, finds the newest first, and of most
+    candidates from other departments nobody need look at the entry.
     """
-    return (crc32(entity.encode()) & 0x3FFF_FFFF) << 32 | record_id
+    kind = crc32(entity.encode()) & 0xF_FFFF
+    return (kind << 31 | record_id) << _OF_DEPARTMENT | ((department_id or 0) & _DEPARTMENTS)
 
 
 def numbered(entries, dialect):
     """These entries as this engine stores them."""
     if dialect != "sqlite":
         return entries
-    return [{"id": number_of(one["entity"], one["record_id"]), **one} for one in entries]
+    return [
+        {"id": number_of(one["entity"], one["record_id"], one["department_id"]), **one} for one in entries
+    ]
 
 
 def put(connection, entries, *, new=False, words=None):
@@ -633,38 +612,38 @@ def put(connection, entries, *, new=False, words=None):
     learn(connection, words_in(entries) if words is None else words)
     if not new and len(entries) == 1 and connection.dialect.name == "sqlite":
         return _put_one_in_place(connection, *entries)
-    keys = {}
-    for entry in entries:
-        keys.setdefault(entry["entity"], []).append(entry["record_id"])
-    before = {}
-    if not new:
+    rows, has_fts = numbered(entries, connection.dialect.name), connection.dialect.name == "sqlite"
+    if has_fts and not new:
+        keys = {}
+        for entry in entries:
+            keys.setdefault(entry["entity"], []).append(entry["record_id"])
         for entity, ids in keys.items():
-            before[entity] = _tell_fts(connection, entity, ids, search_fts="delete")
-    into = insert(_ENTRY) if new else _into_place(connection.dialect.name)
-    connection.execute(into, numbered(entries, connection.dialect.name), execution_options={DOOR: True})
-    for entity, ids in keys.items():
-        if len(before.get(entity, ())) < len(ids):
-            _tell_fts(connection, entity, ids)
-        elif rows := before[entity]:
-            stands = {entry["record_id"]: entry for entry in entries if entry["entity"] == entity}
-            _into_fts(connection, [(row.id, stands[row.record_id]) for row in rows])
+            _have_forgotten(connection, entity, ids)
+    connection.execute(
+        insert(_ENTRY) if new else _into_place(connection.dialect.name), rows, execution_options={DOOR: True}
+    )
+    if has_fts:
+        _have_learnt(connection, rows)
 
 
 def _put_one_in_place(connection, entry):
     """What a save writes: FTS5 reads for itself which text it is to forget, while that still stands in the entry."""
     (entry,) = numbered([entry], "sqlite")
-    told = {"number": entry["id"], "indexed": _as_indexed(entry)}
-    had_one = connection.execute(_ANOTHER_TEXT, told, execution_options={DOOR: True}).rowcount
+    told = {"number": entry["id"], "indexed": entry["text"]}
+    stood_there = connection.execute(_ANOTHER_TEXT, told, execution_options={DOOR: True}).rowcount
+    if not stood_there:
+        _have_forgotten(connection, entry["entity"], [entry["record_id"]])
     connection.execute(_into_place("sqlite"), entry, execution_options={DOOR: True})
-    if not had_one:
-        _into_fts(connection, [(entry["id"], entry)])
+    if not stood_there:
+        _have_learnt(connection, [entry])
 
 
 @cache
 def _into_place(dialect):
     """The statement that writes entries over those of the same records."""
     into = {"postgresql": postgresql, "sqlite": sqlite}[dialect].insert(_ENTRY)
-    fresh = {name: into.excluded[name] for name in ("department_id", "text")}
+    named = ("id", "department_id", "text") if dialect == "sqlite" else ("department_id", "text")
+    fresh = {name: into.excluded[name] for name in named}
     return into.on_conflict_do_update(index_elements=["entity", "record_id"], set_=fresh)
 
 
@@ -676,47 +655,33 @@ _THE_ENTRY = _into_place("postgresql").values(
 
 def take(connection, entity, ids):
     """Remove the entries of these records."""
-    _tell_fts(connection, entity, ids, search_fts="delete")
+    if connection.dialect.name == "sqlite":
+        _have_forgotten(connection, entity, ids)
     for chunk in _chunks(ids):
         connection.execute(_TAKEN, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
 
 
 _THESE = (_ENTRY.c.entity == bindparam("entity"), _ENTRY.c.record_id.in_(bindparam("ids", expanding=True)))
 _TAKEN = delete(_ENTRY).where(*_THESE)
-_AS_THEY_STAND = select(_ENTRY.c.id, _ENTRY.c.record_id, _ENTRY.c.department_id, _ENTRY.c.text).where(*_THESE)
+_AS_THEY_STAND = select(_ENTRY.c.id, _ENTRY.c.text).where(*_THESE)
 _INTO_FTS = insert(_FTS)
 _ANOTHER_TEXT = update(_FTS).where(_FTS.c.rowid == bindparam("number")).values(text=bindparam("indexed"))
 
 
-def _tell_fts(connection, entity, ids, **command):
-    """Have FTS5 take in what stands in these entries; with the command "delete", forget it, before it goes or changes.
-
-    Returns the rows of the entries, where FTS5 keeps the index.
-    """
-    if connection.dialect.name != "sqlite":
-        return []
-    found = []
+def _have_forgotten(connection, entity, ids):
+    """Have FTS5 forget what stands in the entries of these records, before they go or change."""
     for chunk in _chunks(ids):
-        these = {"entity": entity, "ids": chunk}
-        rows = connection.execute(_AS_THEY_STAND, these, execution_options={DOOR: True}).all()
-        if rows:
-            _into_fts(connection, [(row.id, row._mapping) for row in rows], **command)
-        found += rows
-    return found
+        rows = connection.execute(_AS_THEY_STAND, {"entity": entity, "ids": chunk}, execution_options={DOOR: True})
+        if told := [{"rowid": row.id, "text": row.text, "search_fts": "delete"} for row in rows]:
+            connection.execute(_INTO_FTS, told, execution_options={DOOR: True})
 
 
-def _into_fts(connection, entries, **command):
-    """Tell FTS5 of entries, given as (id, values), as it reads them in `search_text`: behind their department's mark.
-
-    Row by row: a statement that inserts what it selects makes FTS5 write out what it has gathered, each time.
+def _have_learnt(connection, entries):
+    """Tell FTS5 of new entries, row by row: a statement that inserts what it selects makes FTS5 write out what it has
+    gathered, each time.
     """
-    told = [{"rowid": key, "text": _as_indexed(entry), **command} for key, entry in entries]
+    told = [{"rowid": entry["id"], "text": entry["text"]} for entry in entries]
     connection.execute(_INTO_FTS, told, execution_options={DOOR: True})
-
-
-def _as_indexed(entry):
-    department = entry["department_id"]
-    return entry["text"] if department is None else _mark(department) + entry["text"]
 
 
 def _command_fts(connection, command):

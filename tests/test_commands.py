@@ -174,7 +174,7 @@ def test_mended_entries_are_found_and_stand_in_their_places(operator, shell, dat
     assert operator("check", "--mend").returncode == 0
     with database.raw() as raw:
         entries = raw.execute("SELECT id, record_id FROM search_entry WHERE entity = 'department'").fetchall()
-        assert entries == [(search.number_of("department", key), key) for _, key in entries]
+        assert entries == [(search.number_of("department", key, None), key) for _, key in entries]
         (text,) = raw.execute("SELECT text FROM search_entry WHERE id = ?", entries[0][:1]).fetchone()
         like = "SELECT rowid FROM search_fts WHERE search_fts MATCH ?"
         assert entries[0][:1] in raw.execute(like, (f'"{text[2:5]}"',)).fetchall()

@@ -163,16 +163,35 @@ def test_few_entries_are_looked_through_without_the_index(session, monkeypatch):
         assert search.found(session, Contact, "echo", departments=(here,), most=10) == ([mine.id], False)
 
 
-@pytest.mark.parametrize("of_a_mark", [0, 10**9])
-def test_fts5_is_told_of_departments_or_not_and_finds_the_same(session, monkeypatch, of_a_mark):
+def test_departments_whose_numbers_end_alike_are_told_apart(session, monkeypatch):
     homes = [factories.department(session, name).id for name in ("Sales", "Support", "Finance")]
     rows = [factories.make(session, "contact", last_name="Echo", department_id=homes[n % 3]) for n in range(9)]
     session.flush()
     monkeypatch.setattr(search, "FEW", -1)
-    monkeypatch.setattr(search._Sample, "OF_A_MARK", of_a_mark)
     monkeypatch.setitem(vars(db.engine), "sample", search._Sample(session.connection()))
     two = {row.id for row in rows if row.department_id in homes[:2]}
-    assert set(search.found(session, Contact, "echo", departments=tuple(homes[:2]), most=10)[0]) == two
+    for departments in (homes[:2], [*homes[:2], homes[2] + 64]):  # the last is nobody's, and ends like Finance
+        assert set(search.found(session, Contact, "echo", departments=tuple(departments), most=10)[0]) == two
+
+
+def test_who_moves_to_another_department_is_found_there_and_no_longer_here(people, monkeypatch):
+    monkeypatch.setattr(search, "FEW", -1)
+    here, there = (factories.department(people, name).id for name in ("Sales", "Support"))
+    moving, staying = (factories.make(people, "contact", last_name="Echo", department_id=here) for _ in range(2))
+    people.flush()
+    monkeypatch.setitem(vars(db.engine), "sample", search._Sample(people.connection()))
+
+    def asked(department):
+        return set(search.found(people, Contact, "echo", departments=(department,), most=10)[0])
+
+    assert (asked(here), asked(there)) == ({moving.id, staying.id}, set())
+    moving.department_id, moving.last_name = there, "Echoes"
+    people.flush()
+    assert (asked(here), asked(there)) == ({staying.id}, {moving.id})
+    search.put(people.connection(), [search.entry_for(row) for row in (moving, staying)])  # many at once
+    assert (asked(here), asked(there)) == ({staying.id}, {moving.id})
+    search.take(people.connection(), "contact", [moving.id, staying.id])
+    assert (asked(here), asked(there)) == (set(), set())
 
 
 def test_the_parts_of_the_index_are_gathered_and_nothing_is_lost(people, monkeypatch):
@@ -229,8 +248,9 @@ def test_an_entry_stands_in_its_place_whoever_wrote_it(people):
             if made_anew:
                 search.rebuild(people)
             entries = people.scalars(select(SearchEntry)).all()
-            assert entries and all(one.id == search.number_of(one.entity, one.record_id) for one in entries)
+            places = [search.number_of(one.entity, one.record_id, one.department_id) for one in entries]
+            assert entries and [one.id for one in entries] == places
             people.expunge_all()
-    kinds = {search.number_of(name, 0) for name, model in ENTITIES.items() if model.__search__}
+    kinds = {search.number_of(name, 0, None) for name, model in ENTITIES.items() if model.__search__}
     assert len(kinds) == sum(bool(model.__search__) for model in ENTITIES.values())
-    assert max(kinds) + search._NO_ID < 2**63
+    assert max(search.number_of(name, search._NO_ID, 63) for name in ENTITIES) < 2**63
