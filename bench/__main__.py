@@ -93,7 +93,7 @@ def run(engine, args):
         for peer in peers.PEERS if args.peers else ():
             server = stack.enter_context(peer.server(engine, args.rows))
             asked = peer.lines(peer.enter(server.port), args.rows)
-            series += [Series(line, peer.title, args.rows, ask) for line, ask in asked.items()]
+            series += [Series(line, peer.title, args.rows, ask, house=peer.title) for line, ask in asked.items()]
         _print_heading(engine, args)
         found = [_measured(engine, line, series, args) for line in _chosen(series, args.only)]
         exported = export.measured() if not args.only or "export" in args.only else None

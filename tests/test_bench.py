@@ -86,10 +86,13 @@ def test_tries_are_taken_in_turns():
     def asker(name):
         return lambda number: order.append((name, number)) or float(number)
 
-    several = [Series("line", name, 1, asker(name)) for name in ("one", "other")]
-    measure(several, tries=2, warm_ups=1)
-    assert order == [(name, number) for number in range(3) for name in ("one", "other")]
-    assert [one.times for one in several] == [[1.0, 2.0], [1.0, 2.0]]
+    several = [Series("line", name, 1, asker(name), house=name[:3]) for name in ("one", "one more", "other")]
+    measure(several, tries=20, warm_ups=1)
+    rounds = [[name for name, at in order if at == number] for number in range(21)]
+    assert all(sorted(one) == ["one", "one more", "other"] for one in rounds)
+    assert all(one.index("other") != 1 for one in rounds)  # a house's questions stand together
+    assert len({tuple(one) for one in rounds}) == 4  # in every order that leaves
+    assert all(one.times == [float(number) for number in range(1, 21)] for one in several)
 
 
 def test_a_line_that_grows_too_much_is_missed():

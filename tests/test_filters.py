@@ -221,7 +221,7 @@ def test_me_and_mine_mean_who_asks(as_system, as_person):
 
 
 @on_both_engines
-@pytest.mark.parametrize("limits", [{}, {"FOUND_UP_TO": 3, "SEARCHED_UP_TO": 2, "STEPS": 4, "STEPS_BY_ID": 4}])
+@pytest.mark.parametrize("limits", [{}, {"FOUND_UP_TO": 3, "STEPS": 4, "STEPS_BY_ID": 4}])
 def test_pages_follow_one_another_with_the_empty_ones_last(as_system, as_person, limits, monkeypatch):
     for name, value in limits.items():
         monkeypatch.setattr(filters.pages, name, value)

@@ -48,7 +48,6 @@ COUNT_UP_TO = 10_000  # of a list that nothing is asked of
 # The same where each costs more than a step along an index: for filters and searches, and where the rule of sight has
 # more to ask than the department. So many are also fetched and sorted without further thought.
 FOUND_UP_TO = 1_000
-SEARCHED_UP_TO = 100  # and of a search in its own order, which goes no further along the index than it must
 STILL_MORE = 60  # seconds for which more than COUNT_UP_TO rows are taken to be more still
 STEPS, STEPS_BY_ID = 5_000, 20_000  # how far a walk tests rows before all matches are sorted after all
 LONGEST_SEARCH = 200
@@ -317,8 +316,6 @@ def _count_all(model, most, apart=None):
 
 def most_counted(model, query):
     """How far the rows of an answer are counted."""
-    if _is_search_in_order(model, query):
-        return SEARCHED_UP_TO
     is_plain = not query.asks_something and access.reach(query.asker.principal, model).is_exact
     return COUNT_UP_TO if is_plain else FOUND_UP_TO
 
@@ -350,25 +347,25 @@ def fetch(session, model, query, *what, options=(), exactly=False):
     reach = access.reach(query.asker.principal, model)
     if reach.departments == () and reach.shared is None:
         return Page([], False, 0, query)
-    if _is_search_in_order(model, query):
-        rows = _soon_found(session, model, query, reach, what)
-        if rows is not None:
-            total = session.scalar(count(model, query, exactly=True)) if exactly else None
-            return Page(rows[: query.size], True, total, query)
+    if query.column == "id" and _is_search_alone(model, query):
+        return _searched(session, model, query, reach, what, exactly)
     if query.asks_something:
         query, ids, total = _few(session, model, query)
-    if ids is not None:
-        rows = _rows(session, model, what, ids)
-    else:
-        border = _border(session, model, query) if query.asks_something else None
-        rows = _walk(session, model, query, what, border)
-        if border is not None and len(rows) <= query.size:  # not soon enough after all
-            rows = _rows(session, model, what, _sorted(session, model, query, None)[0])
+    rows = _walked(session, model, query, what) if ids is None else _rows(session, model, what, ids)
     if query.after is None and len(rows) <= query.size:
         total = len(rows)
     if total is None or (exactly and total > most_counted(model, query)):
         total = _total(session, model, query, exactly)
     return Page(rows[: query.size], len(rows) > query.size, total, query)
+
+
+def _walked(session, model, query, what):
+    """The rows of the page, and one more, along the index of the order."""
+    border = _border(session, model, query) if query.asks_something else None
+    rows = _walk(session, model, query, what, border)
+    if border is not None and len(rows) <= query.size:  # not soon enough after all
+        rows = _rows(session, model, what, _sorted(session, model, query, None)[0])
+    return rows
 
 
 def _total(session, model, query, exactly):
@@ -409,6 +406,20 @@ class What(NamedTuple):
         )
 
 
+def _searched(session, model, query, reach, what, exactly):
+    """The page of a search in its own order, which is counted no further than it is shown, unless `exactly`."""
+    rows = _soon_found(session, model, query, reach, what)
+    if rows is None:
+        query, ids = _first_found(session, model, query)
+        rows = _walked(session, model, query, what) if ids is None else _rows(session, model, what, ids)
+    has_more, total = len(rows) > query.size, None
+    if query.after is None and not has_more:
+        total = len(rows)
+    elif exactly:
+        total = session.scalar(count(model, query, exactly=True))
+    return Page(rows[: query.size], has_more, total, query)
+
+
 def _soon_found(session, model, query, reach, what):
     """The rows of the page, and one more, of words that are met again and again; else None."""
     if reach.departments == ():
@@ -444,25 +455,21 @@ def _shared_tested(model, reach, test):
 
 def _few(session, model, query):
     """(the query as it was meant, ids of the page or None when too many match, how many do)."""
-    if _is_search_in_order(model, query):
-        ids, total = _first_found(session, model, query)
-    else:
-        query, ids, total = _counted(session, model, query, FOUND_UP_TO)
+    query, ids, total = _counted(session, model, query, FOUND_UP_TO)
     if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
         return _few(session, model, meant)
     return query, ids, total
 
 
 def _first_found(session, model, query):
-    """(ids of the page or None when the index finds too many, how many it finds) of a search in its own order."""
-    most = most_counted(model, query)
-    first = max(most, query.size) + 1
-    found, in_order = _found(session, model, query, first=first)
-    if len(found) >= first and in_order and query.after is not None:
-        ids, _ = _found(session, model, query, first=query.size + 1, after=query.after[1])
-    else:
-        ids = found if in_order or len(found) <= FOUND_UP_TO else None
-    return None if ids is None else _in_order(query, ids), min(len(found), most + 1)
+    """(the query as it was meant, ids of the page and one more or None when the index finds too many, in no order)."""
+    last = query.after and query.after[1]
+    found, in_order = _found(session, model, query, first=query.size + 1, after=last)
+    if not found and not query.near:
+        is_behind_all = last is not None and _found(session, model, query, first=1)[0]
+        if not is_behind_all and (meant := _as_meant(session, query)).near:
+            return _first_found(session, model, meant)
+    return query, (_in_order(query, found) if in_order or len(found) <= FOUND_UP_TO else None)
 
 
 def _found(session, model, query, **how):
@@ -502,11 +509,6 @@ def _counted(session, model, query, most):
 def _is_search_alone(model, query):
     """Whether everything that the index finds is seen and wanted: then one statement finds, counts and orders it."""
     return bool(query.words) and query.tree is None and access.reach(query.asker.principal, model).is_exact
-
-
-def _is_search_in_order(model, query):
-    """The same, and in the order that the index of words knows."""
-    return query.column == "id" and _is_search_alone(model, query)
 
 
 def _border(session, model, query):

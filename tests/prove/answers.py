@@ -44,7 +44,7 @@ from tests import databases
 TODAY = date(2026, 3, 4)
 PEOPLE = ("director", "head.sales", "rep.north", "finance", "agent")
 MODELS = (Company, Contact, Deal, Ticket)
-SMALL = {"COUNT_UP_TO": 30, "FOUND_UP_TO": 12, "SEARCHED_UP_TO": 6, "STEPS": 40, "STEPS_BY_ID": 40}
+SMALL = {"COUNT_UP_TO": 30, "FOUND_UP_TO": 12, "STEPS": 40, "STEPS_BY_ID": 40}
 
 FIRST = (
     "Anna",
