@@ -35,7 +35,7 @@ from werkzeug.http import parse_accept_header
 from werkzeug.routing import IntegerConverter
 
 from app import access, custom, filters, sessions, throttle
-from app.extensions import Session, db
+from app.extensions import Session, db, here
 from app.identity import api_keys
 from app.views import wire
 from app.views.wire import SAFE_METHODS
@@ -179,8 +179,8 @@ def _leave_out_flask_login(app):
 
 def _who_asks():
     """Before every request: who it is, by bearer token or by cookie, and for whom the session works."""
-    asked, here = request._get_current_object(), g._get_current_object()  # a proxy looks anew for each attribute
-    here.principal = here.login = None
+    asked, kept = request._get_current_object(), here().g  # a proxy looks anew for each attribute
+    kept.principal = kept.login = None
     if asked.endpoint == "static":
         return None
     settings = current_app.config["SETTINGS"]
@@ -190,23 +190,23 @@ def _who_asks():
     if authorization.startswith("Bearer ") and asked.endpoint not in CSRF_FREE:
         asked.max_content_length = _most_to_send(asked, None)
         verify_jwt_in_request()
-        here.principal = get_current_user()
-        _check_length(asked, here.principal)
+        kept.principal = get_current_user()
+        _check_length(asked, kept.principal)
     else:
         token = asked.cookies.get(settings.cookie(SESSION_COOKIE), "")
-        principal, here.login = sessions.find(token, "browser", settings)
-        if here.login is not None and here.login.waits_for is None:
-            here.principal = principal
-        _check_length(asked, here.principal)
+        principal, kept.login = sessions.find(token, "browser", settings)
+        if kept.login is not None and kept.login.waits_for is None:
+            kept.principal = principal
+        _check_length(asked, kept.principal)
         if asked.endpoint not in CSRF_FREE:
-            _tie_to_the_session(token if here.login is not None else None)
+            _tie_to_the_session(token if kept.login is not None else None)
             wire.check_token(asked)
-    if here.principal is None:
+    if kept.principal is None:
         return None
     door, writes = "api" if asked.path.startswith("/api/") else "page", asked.method not in SAFE_METHODS
-    own = access.enter(db.session(), here.principal, door=door, writes=writes)
-    custom.as_they_stand(own, here.principal.custom_fields)
-    return _first_things_first(asked, here.login, settings)
+    own = access.enter(db.session(), kept.principal, door=door, writes=writes)
+    custom.as_they_stand(own, kept.principal.custom_fields)
+    return _first_things_first(asked, kept.login, settings)
 
 
 def _who_asks_by_key(text):
@@ -314,8 +314,8 @@ def set_session_cookie(response, token, device=None):
 
 def _language():
     """The language that the reader chose, else one that his browser asks for, else that of his record or the house."""
-    spoken = tuple(current_app.config["LANGUAGES"])
-    principal = g.get("principal") if g else None
+    context = here()
+    spoken, principal = tuple(context.app.config["LANGUAGES"]), context.g.get("principal")
     if principal is not None and principal.chosen_language in spoken:
         return _locale(principal.chosen_language)
     asked = _best_of(spoken, request.headers.get("Accept-Language", "")) if has_request_context() else None

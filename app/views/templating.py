@@ -4,7 +4,6 @@ import re
 from functools import cache, lru_cache
 from types import FunctionType, MethodType
 
-from flask import g
 from flask.globals import _cv_app
 from flask.templating import Environment
 from flask_babel import Domain, get_locale, get_translations
@@ -98,9 +97,9 @@ class Catalogues(Domain):
 
     def get_translations(self):
         found = self.cache.get((str(get_locale()), self.domain[0])) or super().get_translations()
-        if _cv_app.get(None) is not None:
+        if (context := _cv_app.get(None)) is not None:
             # Babel forgets this attribute itself wherever the language changes: `force_locale`, `refresh`.
-            g._flask_babel.babel_translations = found
+            context.g._flask_babel.babel_translations = found
         return found
 
 
