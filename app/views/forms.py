@@ -287,11 +287,18 @@ class RecordForm(Form):
     version = _of_record(HiddenField())
 
     def process(self, formdata=None, obj=None, data=None, **more):
-        """WTForms', which looks for a filter of each field on the form, too: ours stand with their fields."""
+        """WTForms', which looks for a filter of each field on the form, too: ours stand with their fields. And a text
+        that comes back as it stands in the record is left alone, and not checked anew.
+        """
         formdata, data = self.meta.wrap_formdata(self, formdata), {**(data or {}), **more}
+        is_stored = formdata is not None and getattr(obj, "id", None) is not None
         for name, field in self._fields.items():
             stands = getattr(obj, name, unset_value)
-            field.process(formdata, data.get(name, unset_value) if stands is unset_value else stands)
+            sent = dict.get(formdata, name) if is_stored and type(field) in _TEXTS else None  # a list
+            if sent and _comes_back(field, sent[0], stands):
+                _leave(field, sent, stands)
+            else:
+                field.process(formdata, data.get(name, unset_value) if stands is unset_value else stands)
         self.post_process(formdata)
 
     def fields_shown(self):
@@ -316,6 +323,24 @@ class RecordForm(Form):
             values = with_custom(row.custom, {field.custom.name: field.data for field in fields})
             if values != row.custom:
                 row.custom = values
+
+
+_TEXTS = (StringField, TextAreaField)
+
+
+def _comes_back(field, sent, stands):
+    """Whether a field was sent as it stands; nothing does where something is needed."""
+    return sent == stands if stands else sent == "" and stands is None and not field.flags.required
+
+
+def _leave(field, sent, stands):
+    """What `process` makes of such a field; it has nothing to `validate`."""
+    field.raw_data, field.data, field.object_data, field.process_errors = [*sent], stands, stands, []
+    field.validate = _is_valid
+
+
+def _is_valid(_form, _more=()):
+    return True
 
 
 @cache

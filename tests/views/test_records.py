@@ -4,7 +4,7 @@ import re
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.engine import Engine
 
 from app.models import Change, Company, Contact, Deal, Department
@@ -129,6 +129,22 @@ def test_a_form_that_does_not_validate_keeps_what_was_typed(north, as_system):
     assert "This is not a mail address." in page
     with as_system() as session:
         assert session.scalar(select(func.count(Company.id))) == 0
+
+
+def test_what_comes_back_as_it_stands_is_left_as_it_is(north, as_system, company_id):
+    """A mail address and a number from before there was a check: whoever edits the street need not mend them."""
+    url, edit = f"/companies/{company_id}", f"/companies/{company_id}/edit"
+    with as_system() as session:
+        session.execute(update(Company).values(email="no address", phone="ask", street="Forsterstr. 57"))
+    north.submit(edit, edit, street="", city="Mannheim", follow=True)
+    with as_system() as session:
+        row = session.get(Company, company_id)
+        assert (row.email, row.phone, row.street, row.city) == ("no address", "ask", None, "Mannheim")
+        told = session.scalars(select(Change).where(Change.action == "edit", Change.record_id == company_id)).all()
+        assert set(told[-1].values) == {"street", "city"}
+    page = north.submit(edit, edit, status=422, email="no addresses", name=" ")
+    assert "This is not a mail address." in page and "This is needed." in page
+    assert dict(page.form(url + "/edit").fields)["street"] == ""
 
 
 def test_a_name_is_one_line_and_a_note_is_not(north, as_system):
