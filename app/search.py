@@ -48,7 +48,7 @@ FEW = 1_500  # so many entries are looked through without asking the index of Po
 FEW_OF_FTS5 = 5  # … and a fifth as many without FTS5, which passes by other departments
 STEPS = 5_000  # how far a walk along the entries goes, or twice that where the sample was too hopeful
 NEAREST = 8  # words that a misspelt one may mean
-_NO_ID = 2**31 - 1  # no record has such a number
+_LAST_ID = 2**31 - 1
 _OF_DEPARTMENT = 6  # bits of an entry's number on SQLite
 _DEPARTMENTS = 2**_OF_DEPARTMENT - 1
 _SPELT = re.compile(r"[a-z]{4,20}")  # words whose misspellings are known: names, not numbers or addresses
@@ -188,9 +188,12 @@ def _found(entity, shape, _dialect, has_query, places, like, order):
 
 def _between(entity, after, is_upwards):
     """The numbers between which the entries of a kind lie that come after this record: `low`, `high`."""
-    first = after if after is not None and is_upwards else 0
-    end = after if after is not None and not is_upwards else _NO_ID
-    return {"low": number_of(entity, first, _DEPARTMENTS), "high": number_of(entity, end, 0)}
+    low, high = number_of(entity, 0, _DEPARTMENTS), number_of(entity, _LAST_ID, _DEPARTMENTS) + 1
+    if after is not None and is_upwards:
+        low = number_of(entity, after, _DEPARTMENTS)
+    elif after is not None:
+        high = number_of(entity, after, 0)
+    return {"low": low, "high": high}
 
 
 def newest(model, text, *, near=None, departments=None, after=None, is_upwards=False, most):
@@ -203,8 +206,8 @@ def newest(model, text, *, near=None, departments=None, after=None, is_upwards=F
     if window is None:
         return None
     edge = after if after is not None else 0 if is_upwards else sample.newest[model.__tablename__]
-    end = edge if after is not None else _NO_ID
-    low, high = (edge, min(edge + window, _NO_ID)) if is_upwards else (max(edge - window, 0), end)
+    end = edge if after is not None else _LAST_ID
+    low, high = (edge, min(edge + window, _LAST_ID)) if is_upwards else (max(edge - window, 0), end)
     entity, dialect = model.__tablename__, db.engine.dialect.name
     many = None if departments is None else len(departments)
     if many is None and dialect == "sqlite":
@@ -501,8 +504,8 @@ class _Sample:
         self.newest[entity], self._stands_for[entity] = last, step / self.OF_EACH
         entries = self.entries.setdefault(entity, [])
         for start in range(first, last + 1, step):
-            some = select(_ENTRY.c.department_id, _ENTRY.c.text).where(this, keys >= start, keys < start + step)
-            some = some.order_by(keys).limit(self.OF_EACH)
+            here = (this, keys >= start, keys <= min(start + step - 1, _LAST_ID))
+            some = select(_ENTRY.c.department_id, _ENTRY.c.text).where(*here).order_by(keys).limit(self.OF_EACH)
             entries += connection.execute(some, execution_options={DOOR: True}).all()
         for _, text in entries:
             for gram in {text[start : start + 3] for start in range(len(text) - 2)}:
@@ -584,7 +587,8 @@ def entry_of(model, values, row=None):
 
 
 def number_of(entity, record_id, department_id):
-    """The number of a record's entry on SQLite, which is its place: its kind, its id, the end of its department's.
+    """The number of a record's entry on SQLite, which is its place: its kind, its id (0 to 2³¹ − 1), the end of its
+    department's.
 
     FTS5 goes along entries by their numbers. So it passes by those of other kinds, finds the newest first, and of most
     candidates from other departments nobody need look at the entry.
@@ -605,10 +609,12 @@ def numbered(entries, dialect):
 def put(connection, entries, *, new=False, words=None):
     """Write these entries, in place of those there were unless all their records are `new`.
 
-    `words` are those that may be new to them, where that is known; else all.
+    `words` are those that may be new to them, where that is known; else all. Of a record that comes twice the last
+    entry counts.
     """
     if not entries:
         return
+    entries = list({(entry["entity"], entry["record_id"]): entry for entry in entries}.values())
     learn(connection, words_in(entries) if words is None else words)
     if not new and len(entries) == 1 and connection.dialect.name == "sqlite":
         return _put_one_in_place(connection, *entries)

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
-from app import access
+from app import access, search
 from app.commands import CommandError
 from app.commands.upgrade import DEPARTMENTS, MIGRATIONS, upgrade
 from app.extensions import db
@@ -91,6 +91,21 @@ def test_migrations_go_up_and_down_from_empty(migrate, tables):
         assert tables() == OURS
         migrate(command.downgrade, "base")
         assert tables() == set()
+
+
+def test_entries_that_an_older_foyer_has_numbered_find_their_places(migrate, database, as_system):
+    with as_system() as session:
+        last = max(factories.make(session, "company", name="Echo").id for _ in range(30))
+    migrate(command.downgrade, "0009")
+    with database.raw() as raw:
+        new = "INSERT INTO search_entry (entity, record_id, department_id, text) VALUES (?, ?, 2, '  later')"
+        raw.executemany(new, [*(("contact", 5000 + number) for number in range(70)), ("company", last + 1)])
+        raw.execute("INSERT INTO search_fts(search_fts) VALUES ('rebuild')")
+    migrate(command.upgrade, "head")
+    with database.raw() as raw:
+        entries = raw.execute("SELECT id, entity, record_id, department_id FROM search_entry").fetchall()
+        assert len(entries) > 100 and all(number == search.number_of(*place) for number, *place in entries)
+        raw.execute("INSERT INTO search_fts(search_fts, rank) VALUES ('integrity-check', 1)")
 
 
 @on_both_engines

@@ -1,7 +1,7 @@
 """The index of words: what is found by what, in which order, the same on both engines."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, insert, select
 
 from app import search
 from app.access import DOOR
@@ -253,4 +253,13 @@ def test_an_entry_stands_in_its_place_whoever_wrote_it(people):
             people.expunge_all()
     kinds = {search.number_of(name, 0, None) for name, model in ENTITIES.items() if model.__search__}
     assert len(kinds) == sum(bool(model.__search__) for model in ENTITIES.values())
-    assert max(search.number_of(name, search._NO_ID, 63) for name in ENTITIES) < 2**63
+    assert max(search.number_of(name, search._LAST_ID, 63) for name in ENTITIES) < 2**63
+
+
+def test_a_record_that_is_put_twice_is_indexed_once(people):
+    one, other = people.scalars(select(Contact).limit(2)).all()
+    search.put(people.connection(), [search.entry_for(row) for row in (one, other, one)])
+    if db.engine.dialect.name == "sqlite":
+        check = insert(search._FTS).values({"search_fts": "integrity-check", "rank": 1})
+        people.connection().execute(check, execution_options={DOOR: True})
+    assert people.scalar(select(func.count()).where(SearchEntry.entity == "contact")) == len(PEOPLE)

@@ -89,7 +89,7 @@ class Query:
 @dataclass(frozen=True)
 class Page:
     """One page of an answer. `total` counts no further than one more than `most_counted`, and is None where nobody
-    counted: for words that so many rows hold that this page was filled at once. `query` is what was meant.
+    counted: of a search in its own order, while there is more to come. `query` is what was meant.
     """
 
     rows: list
@@ -217,7 +217,7 @@ def _cursor(model, sort, text):
     column = model.__table__.c[sort.removeprefix("-")]
     try:
         value, key = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-        if type(key) is not int or abs(key) > LARGEST_ID or isinstance(value, list | dict):
+        if type(key) is not int or not 0 <= key <= LARGEST_ID or isinstance(value, list | dict):
             raise ValueError(text)
         return (None if value is None else coerce(column, str(value))), key
     except (TypeError, RecursionError, *FAULTS):
@@ -415,8 +415,8 @@ def _searched(session, model, query, reach, what, exactly):
     has_more, total = len(rows) > query.size, None
     if query.after is None and not has_more:
         total = len(rows)
-    elif exactly:
-        total = session.scalar(count(model, query, exactly=True))
+    elif exactly or not has_more:
+        total = session.scalar(count(model, query, exactly=exactly))
     return Page(rows[: query.size], has_more, total, query)
 
 
@@ -455,7 +455,7 @@ def _shared_tested(model, reach, test):
 
 def _few(session, model, query):
     """(the query as it was meant, ids of the page or None when too many match, how many do)."""
-    query, ids, total = _counted(session, model, query, FOUND_UP_TO)
+    query, ids, total = _counted(session, model, query)
     if total == 0 and query.words and not query.near and (meant := _as_meant(session, query)).near:
         return _few(session, model, meant)
     return query, ids, total
@@ -493,9 +493,9 @@ def _in_order(query, ids):
     return ids[: query.size + 1]
 
 
-def _counted(session, model, query, most):
-    """The same as `_few` where the filters, or the order, have to be asked of the rows."""
-    ids, total = [], None
+def _counted(session, model, query):
+    """The same as `_few`, of the words as they are."""
+    ids, total, most = [], None, FOUND_UP_TO
     if query.words and not _is_search_alone(model, query):
         hits = len(_found(session, model, query)[0])
         query, total = replace(query, is_common=hits > most), (None if hits else 0)

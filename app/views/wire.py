@@ -136,7 +136,7 @@ class Answer(Response):
 
     def get_wsgi_response(self, environ):
         content, status, headers = super().get_wsgi_response(environ)
-        return content, status, headers + HEADERS
+        return content, status, headers + [one for one in HEADERS if one not in headers]
 
     def get_wsgi_headers(self, environ):
         """Werkzeug's, which makes a copy of them first; an answer goes out once."""
@@ -248,7 +248,7 @@ class Cookies(SecureCookieSessionInterface):
         self._signing, self._opened = {}, {}
 
     def get_signing_serializer(self, app):
-        """Flask's, made once for each key."""
+        """Flask's, made once for each key; of older keys (`SECRET_KEY_FALLBACKS`) Foyer has none."""
         key = app.secret_key
         if key not in self._signing:
             how = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}

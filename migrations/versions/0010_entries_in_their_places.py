@@ -36,6 +36,7 @@ def upgrade():
         "UPDATE search_entry SET id = (:kind + record_id) * 64 + (coalesce(department_id, 0) & 63)"
         " WHERE entity = :entity"
     )
+    op.execute("UPDATE search_entry SET id = -id")  # out of each other's way
     for entity in kinds:
         op.get_bind().execute(move, {"kind": (crc32(entity.encode()) & 0xF_FFFF) << 31, "entity": entity})
     op.create_index("ix_search_entry_held", "search_entry", ["entity", "department_id", "record_id", "text"])

@@ -1,5 +1,6 @@
 """Lists: filters as sentences, the panel that adds them, counts, pages, and how few statements a page takes."""
 
+import re
 from contextlib import contextmanager
 
 import pytest
@@ -190,3 +191,18 @@ def test_nonsense_in_the_panel_and_the_filter_is_answered_calmly(client_for):
             "count=exact&q=%25&sort=id&after=WzEsIDFd",
         ):
             assert client.get(f"{path}?{query}", status=None).status in (200, 302, 400), (path, query)
+
+
+@on_both_engines
+def test_a_search_says_how_many_there_are_where_it_ends(client_for, as_system):
+    north = client_for("rep.north")
+    with as_system() as session:
+        for number in range(60):
+            world.company(session, name=f"Echo {number}")
+    path, said = "/companies/?q=echo&size=25", []
+    while path:
+        page = north.get(path)
+        said.append(re.search(r'class="list-count">([^< ]*)', page.html)[1])
+        onward = re.search(r'href="([^"]*after=[^"]*)"', page.html)
+        path = onward and onward[1].replace("&amp;", "&")
+    assert said == ["25+", "25+", "60"]
