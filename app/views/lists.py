@@ -238,11 +238,17 @@ def _tellers(model, names, principal):
     return [_teller(model, name, principal) for name in names]
 
 
+def _several(*names):
+    """`attrgetter`, which of one name gives no sequence."""
+    values_of = attrgetter(*names)
+    return values_of if len(names) > 1 else lambda row: (values_of(row),)
+
+
 def _teller(model, name, principal):
     column, value_of = model.__table__.c[name], attrgetter(name)
     if _names_inline(model, name):
         keys = [one.key for one in cells.name_columns(cells.target_of(column))]
-        values_of = attrgetter(*(f"{name}__{key}" for key in keys))
+        values_of = _several(*(f"{name}__{key}" for key in keys))
         tell = cells.linker(cells.target_of(column), keys, principal)
         return lambda row: None if value_of(row) is None else tell(values_of(row))
     if cells.is_plain(column):
