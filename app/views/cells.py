@@ -68,11 +68,11 @@ def name_columns(target):
 
 def name_of(values):
     """What a record is called, given its `name_columns` as a mapping: the same as its `str()`."""
-    said = ""
-    for name, value in values.items():
-        if value and name != "id" and name != "outcome":
-            said = f"{said} {value}" if said else value
-    return said or f"#{values['id']}"
+    return _called([value for name, value in values.items() if name not in ("id", "outcome")], values["id"])
+
+
+def _called(parts, key):
+    return " ".join([part for part in parts if part]) or f"#{key}"
 
 
 def link_by_name(target, values, principal=None):
@@ -90,7 +90,7 @@ def linker(target, names, principal):
         key = values[0]
         if key is None:
             return HIDDEN
-        name = " ".join([values[place] for place in named if values[place]]) or f"#{key}"
+        name = _called([values[place] for place in named], key)
         if entity == "staff":
             initials = "".join(part[0] for part in name.split()[:2]).upper()
             return {"kind": "person", "label": name, "initials": initials}
